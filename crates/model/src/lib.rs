@@ -4,20 +4,46 @@
 //! Everything here is a value or a pure function. There is no I/O, no clock and no randomness: the
 //! callers hand in the time and the entropy. Wire and storage forms live in `api` and `store`.
 //!
-//! Start with `peering` for the life of a peering connection, then `admission` for what may be
+//! Start with [`peering`] for the life of a peering connection, then [`admission`] for what may be
 //! peered with what, then [`slice`] for what becomes of it at a gateway.
 
+pub mod account;
+pub mod admission;
 pub mod cidr;
+pub mod command;
+pub mod error;
+pub mod gateway;
 pub mod id;
+pub mod name;
+pub mod outcome;
 pub mod overlay;
+pub mod peering;
 pub mod region;
 pub mod slice;
+mod slice_build;
+pub mod task;
+pub mod testing;
+pub mod time;
+pub mod vpc;
+pub mod world;
 
+pub use account::{AccessKey, Account, KeyStatus, Quotas, SealedSecret};
 pub use cidr::{CidrBlock, CidrError};
+pub use command::Command;
+pub use error::DomainError;
+pub use gateway::{Gateway, JoinToken, Tombstone};
 pub use id::{
     AppId, GatewayId, Generation, IdError, LegacyRouteTableId, LegacySubnetId, LegacyVpcId,
     PeeringConnectionId, RouteTableId, RouteTableRef, SubnetId, SubnetRef, TaskId, Uin, VpcId,
     VpcRef,
 };
+pub use name::{Name, NameError};
+pub use outcome::Outcome;
 pub use overlay::{Bandwidth, OverlayError, PublicKey, Side, Vni};
+pub use peering::{PeeringConnection, PeeringEnd, PeeringState};
 pub use region::{Region, RegionError, Zone};
+pub use slice_build::{has_route, slice_of};
+pub use task::{Task, TaskKind, TaskState};
+pub use time::UnixMillis;
+pub use vpc::{NextHop, Route, RouteTable, RouteTableKind, Subnet, Vpc};
+pub use world::World;

@@ -1,0 +1,83 @@
+//! Accounts, their access keys and their quotas.
+
+use crate::id::{AppId, Uin};
+use crate::time::UnixMillis;
+
+/// An account: the owner of VPCs and one side of a peering.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The account number.
+    pub uin: Uin,
+    /// The application number.
+    pub app_id: AppId,
+    /// A name for the operator.
+    pub name: String,
+    /// What it may have.
+    pub quotas: Quotas,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+/// How much an account may have. Source of the defaults: the vendor's usage limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// VPCs in each region.
+    pub vpcs_per_region: u32,
+    /// Subnets in each VPC.
+    pub subnets_per_vpc: u32,
+    /// Route tables in each VPC, the default one included.
+    pub route_tables_per_vpc: u32,
+    /// Routes in each route table, the Local route not counted.
+    pub routes_per_table: u32,
+    /// Peerings of each VPC that are active, or pending on its own request.
+    pub peerings_per_vpc: u32,
+    /// Pending requests of others to each VPC.
+    pub inbox_per_vpc: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Quotas {
+            vpcs_per_region: 5,
+            subnets_per_vpc: 10,
+            route_tables_per_vpc: 10,
+            routes_per_table: 50,
+            peerings_per_vpc: 10,
+            inbox_per_vpc: 25,
+        }
+    }
+}
+
+/// An access key: what signs an account's requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// The public half.
+    pub secret_id: String,
+    /// Whose requests it signs.
+    pub owner: Uin,
+    /// The secret half, sealed under the server's master key.
+    pub sealed_secret: SealedSecret,
+    /// Whether it may be used.
+    pub status: KeyStatus,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+/// Whether an access key may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyStatus {
+    /// It signs.
+    Enabled,
+    /// It is refused.
+    Disabled,
+}
+
+/// A secret sealed by an AEAD; the bytes are nonce and ciphertext. Printing it shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedSecret(pub Vec<u8>);
+
+impl std::fmt::Debug for SealedSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealedSecret")
+    }
+}

@@ -1,0 +1,229 @@
+//! Admission: which peerings may exist together.
+//!
+//! Let the *standing* peerings of a VPC be its active ones and the pending ones that it requested
+//! itself. Then at every revision:
+//!
+//! 1. the two ends of a peering do not overlap;
+//! 2. an unordered pair of VPCs has at most one pending or active peering;
+//! 3. no two standing cross-region peerings of one VPC lead to blocks that overlap (with
+//!    [`OverlapScope::AllPeerings`]: no two standing peerings at all);
+//! 4. a VPC has no more standing peerings than its owner's quota;
+//! 5. a VPC has no more pending requests of others than its owner's inbox limit.
+//!
+//! A request is checked on the requester's side when it is made or enabled, and on the accepter's
+//! side when the peering becomes active. So a stranger's request takes nothing of the accepter's
+//! and learns nothing of its other peerings. Because the requester's own pending requests stand, an
+//! acceptance never breaks rule 3 on the requester's side, and the answer to two competing
+//! decisions does not depend on which commits first.
+
+use crate::cidr::CidrBlock;
+use crate::id::{PeeringConnectionId, VpcId};
+use crate::overlay::Side;
+use crate::peering::{PeeringConnection, PeeringState};
+use crate::world::World;
+
+/// Which peerings must not overlap each other at one VPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OverlapScope {
+    /// Those between different regions.
+    #[default]
+    CrossRegion,
+    /// All.
+    AllPeerings,
+}
+
+/// Why a peering is not admitted, in words that the caller may read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The two ends overlap.
+    #[error("the CIDR blocks {requester} and {accepter} of the two VPCs overlap")]
+    EndsOverlap {
+        /// The requester's block.
+        requester: CidrBlock,
+        /// The accepter's block.
+        accepter: CidrBlock,
+    },
+    /// The pair has a peering already.
+    #[error("the two VPCs already have the peering connection {existing}")]
+    PairExists {
+        /// The peering that is pending or active.
+        existing: PeeringConnectionId,
+    },
+    /// Another peering of the same VPC leads to an overlapping block.
+    #[error("{cidr} overlaps {other_cidr}, which {vpc} reaches through {existing}")]
+    PeersOverlap {
+        /// The VPC whose peers would overlap.
+        vpc: VpcId,
+        /// The block of the new peer.
+        cidr: CidrBlock,
+        /// The block of the other peer.
+        other_cidr: CidrBlock,
+        /// The peering that leads to it.
+        existing: PeeringConnectionId,
+    },
+    /// The VPC has as many peerings as it may.
+    #[error("{vpc} already has its {limit} peering connections")]
+    Limit {
+        /// The VPC.
+        vpc: VpcId,
+        /// The quota.
+        limit: u32,
+    },
+    /// The accepter's VPC has as many pending requests as it may.
+    #[error("{vpc} has too many pending requests; they have to be answered first")]
+    InboxFull {
+        /// The accepter's VPC.
+        vpc: VpcId,
+    },
+}
+
+/// Whether a peering stands at a VPC: it is active, or pending on that VPC's own request.
+pub fn stands_at(peering: &PeeringConnection, vpc: VpcId) -> bool {
+    match peering.state {
+        PeeringState::Active { .. } => peering.side_of(vpc).is_some(),
+        PeeringState::Pending { .. } => peering.requester.vpc == vpc,
+        PeeringState::Expired { .. }
+        | PeeringState::Rejected { .. }
+        | PeeringState::Failed { .. }
+        | PeeringState::Isolated { .. }
+        | PeeringState::Deleted { .. } => false,
+    }
+}
+
+/// Checks a new peering, whose record is not in the world yet. Its state tells which rules apply:
+/// pending for another account, active for the same one.
+///
+/// # Errors
+/// [`Refusal`], the first rule that it would break.
+pub fn admit_create(
+    world: &dyn World,
+    new: &PeeringConnection,
+    scope: OverlapScope,
+) -> Result<(), Refusal> {
+    check_ends(new)?;
+    check_pair(world, new)?;
+    match new.state {
+        PeeringState::Active { .. } => {
+            check_side(world, new, Side::Requester, scope)?;
+            check_side(world, new, Side::Accepter, scope)
+        }
+        PeeringState::Pending { .. }
+        | PeeringState::Expired { .. }
+        | PeeringState::Rejected { .. }
+        | PeeringState::Failed { .. }
+        | PeeringState::Isolated { .. }
+        | PeeringState::Deleted { .. } => {
+            check_side(world, new, Side::Requester, scope)?;
+            check_inbox(world, new)
+        }
+    }
+}
+
+/// Checks that a pending peering may become active.
+///
+/// # Errors
+/// [`Refusal`], the first rule that it would break at the accepter's VPC.
+pub fn admit_accept(
+    world: &dyn World,
+    peering: &PeeringConnection,
+    scope: OverlapScope,
+) -> Result<(), Refusal> {
+    check_ends(peering)?;
+    check_pair(world, peering)?;
+    check_side(world, peering, Side::Accepter, scope)
+}
+
+/// Checks that an expired peering may be pending again.
+///
+/// # Errors
+/// [`Refusal`], the first rule that it would break.
+pub fn admit_enable(
+    world: &dyn World,
+    peering: &PeeringConnection,
+    scope: OverlapScope,
+) -> Result<(), Refusal> {
+    check_ends(peering)?;
+    check_pair(world, peering)?;
+    check_side(world, peering, Side::Requester, scope)?;
+    check_inbox(world, peering)
+}
+
+fn check_ends(peering: &PeeringConnection) -> Result<(), Refusal> {
+    let (requester, accepter) = (peering.requester.cidr, peering.accepter.cidr);
+    if requester.overlaps(accepter) {
+        return Err(Refusal::EndsOverlap {
+            requester,
+            accepter,
+        });
+    }
+    Ok(())
+}
+
+fn check_pair(world: &dyn World, peering: &PeeringConnection) -> Result<(), Refusal> {
+    let existing = world.peerings_of(peering.requester.vpc).find(|other| {
+        other.id != peering.id
+            && other.side_of(peering.accepter.vpc).is_some()
+            && matches!(
+                other.state,
+                PeeringState::Pending { .. } | PeeringState::Active { .. }
+            )
+    });
+    existing.map_or(Ok(()), |other| {
+        Err(Refusal::PairExists { existing: other.id })
+    })
+}
+
+fn check_side(
+    world: &dyn World,
+    peering: &PeeringConnection,
+    side: Side,
+    scope: OverlapScope,
+) -> Result<(), Refusal> {
+    let vpc = peering.end(side).vpc;
+    let owner = peering.end(side).owner;
+    let cidr = peering.end(side.other()).cidr;
+    let in_scope = |other: &PeeringConnection| match scope {
+        OverlapScope::CrossRegion => other.is_cross_region(),
+        OverlapScope::AllPeerings => true,
+    };
+    let standing = || {
+        world
+            .peerings_of(vpc)
+            .filter(|other| other.id != peering.id && stands_at(other, vpc))
+    };
+
+    if in_scope(peering) {
+        for other in standing().filter(|other| in_scope(other)) {
+            let own_side = other
+                .side_of(vpc)
+                .expect("a standing peering has the VPC as an end");
+            let other_cidr = other.end(own_side.other()).cidr;
+            if other_cidr.overlaps(cidr) {
+                return Err(Refusal::PeersOverlap {
+                    vpc,
+                    cidr,
+                    other_cidr,
+                    existing: other.id,
+                });
+            }
+        }
+    }
+    let limit = world.quotas_of(owner).peerings_per_vpc;
+    if standing().count() >= limit as usize {
+        return Err(Refusal::Limit { vpc, limit });
+    }
+    Ok(())
+}
+
+fn check_inbox(world: &dyn World, peering: &PeeringConnection) -> Result<(), Refusal> {
+    let vpc = peering.accepter.vpc;
+    let waiting = world.peerings_of(vpc).filter(|other| {
+        other.id != peering.id
+            && other.accepter.vpc == vpc
+            && matches!(other.state, PeeringState::Pending { .. })
+    });
+    if waiting.count() >= world.quotas_of(peering.accepter.owner).inbox_per_vpc as usize {
+        return Err(Refusal::InboxFull { vpc });
+    }
+    Ok(())
+}

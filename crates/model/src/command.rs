@@ -1,0 +1,289 @@
+//! What callers ask for, freed from any dialect: one struct per use case.
+
+use crate::cidr::CidrBlock;
+use crate::id::{PeeringConnectionId, RouteTableRef, SubnetRef, TaskId, Uin, VpcRef};
+use crate::overlay::Bandwidth;
+use crate::peering::{ChargeType, QosLevel};
+use crate::region::{Region, Zone};
+
+/// A request to one use case. The caller's account comes with the call, not with the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Makes a VPC.
+    VpcCreate(VpcCreate),
+    /// Lists VPCs.
+    VpcList(VpcQuery),
+    /// Makes subnets.
+    SubnetCreate(SubnetCreate),
+    /// Lists subnets.
+    SubnetList(SubnetQuery),
+    /// Adds routes to a table; all or none.
+    RouteCreate(RouteChange),
+    /// Removes routes from a table; all or none.
+    RouteDelete(RouteChange),
+    /// Lists route tables.
+    RouteTableList(RouteTableQuery),
+    /// Asks for a peering.
+    PeeringCreate(PeeringCreate),
+    /// Accepts a request.
+    PeeringAccept(PeeringAction),
+    /// Rejects a request.
+    PeeringReject(PeeringAction),
+    /// Revives an expired request.
+    PeeringEnable(PeeringAction),
+    /// Ends a peering.
+    PeeringDelete(PeeringAction),
+    /// Changes name, bandwidth or charge type.
+    PeeringModify(PeeringModify),
+    /// Lists peerings.
+    PeeringList(PeeringQuery),
+    /// Asks how far a task is.
+    TaskResult(TaskId),
+}
+
+impl Command {
+    /// Whether the command changes nothing.
+    pub fn is_read(&self) -> bool {
+        match self {
+            Command::VpcList(_)
+            | Command::SubnetList(_)
+            | Command::RouteTableList(_)
+            | Command::PeeringList(_)
+            | Command::TaskResult(_) => true,
+            Command::VpcCreate(_)
+            | Command::SubnetCreate(_)
+            | Command::RouteCreate(_)
+            | Command::RouteDelete(_)
+            | Command::PeeringCreate(_)
+            | Command::PeeringAccept(_)
+            | Command::PeeringReject(_)
+            | Command::PeeringEnable(_)
+            | Command::PeeringDelete(_)
+            | Command::PeeringModify(_) => false,
+        }
+    }
+}
+
+/// Parameters of a new VPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VpcCreate {
+    /// Where.
+    pub region: Region,
+    /// Its name, not checked yet.
+    pub name: String,
+    /// Its block.
+    pub cidr: CidrBlock,
+    /// Subnets to make in the same transaction.
+    pub subnets: Vec<SubnetSpec>,
+}
+
+/// Parameters of one new subnet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetSpec {
+    /// Its name, not checked yet.
+    pub name: String,
+    /// Its block.
+    pub cidr: CidrBlock,
+    /// Its zone.
+    pub zone: Zone,
+}
+
+/// Parameters of new subnets in a VPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetCreate {
+    /// The VPC's region.
+    pub region: Region,
+    /// The VPC.
+    pub vpc: VpcRef,
+    /// At least one.
+    pub subnets: Vec<SubnetSpec>,
+}
+
+/// Routes to add to or remove from a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteChange {
+    /// The VPC's region.
+    pub region: Region,
+    /// The VPC.
+    pub vpc: VpcRef,
+    /// The table.
+    pub route_table: RouteTableRef,
+    /// At least one.
+    pub routes: Vec<RouteSpec>,
+}
+
+/// One route to a peering connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSpec {
+    /// Where it leads.
+    pub destination: CidrBlock,
+    /// The peering connection's id as given; an id that does not parse is an unknown next hop.
+    pub next_hop: String,
+}
+
+/// Parameters of a new peering.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeeringCreate {
+    /// The region of the requester's VPC.
+    pub region: Region,
+    /// The requester's VPC.
+    pub vpc: VpcRef,
+    /// The region of the accepter's VPC.
+    pub peer_region: Region,
+    /// The accepter's VPC.
+    pub peer_vpc: VpcRef,
+    /// The accepter.
+    pub peer_uin: Uin,
+    /// Its name, not checked yet.
+    pub name: String,
+    /// The cap.
+    pub bandwidth: Bandwidth,
+    /// How it is paid for.
+    pub charge_type: ChargeType,
+    /// The service level.
+    pub qos_level: QosLevel,
+}
+
+/// An action on one peering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeeringAction {
+    /// The region of the caller's end.
+    pub region: Region,
+    /// The peering.
+    pub peering: PeeringConnectionId,
+}
+
+/// A change of one peering; at least one of the options is present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeeringModify {
+    /// The region of the caller's end.
+    pub region: Region,
+    /// The peering.
+    pub peering: PeeringConnectionId,
+    /// The new name, not checked yet.
+    pub name: Option<String>,
+    /// The new cap.
+    pub bandwidth: Option<Bandwidth>,
+    /// How it is to be paid for.
+    pub charge_type: Option<ChargeType>,
+}
+
+/// Which part of a list, and in which direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paging {
+    /// Matches to skip.
+    pub offset: u64,
+    /// The most to answer.
+    pub limit: u64,
+    /// The direction of the order.
+    pub direction: Direction,
+}
+
+/// The direction of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Smallest first.
+    Ascending,
+    /// Largest first.
+    #[default]
+    Descending,
+}
+
+/// What a list is ordered by; equal ones follow in order of creation, then id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// By time of creation.
+    #[default]
+    CreateTime,
+    /// By name.
+    Name,
+}
+
+/// Which VPCs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VpcQuery {
+    /// Where.
+    pub region: Region,
+    /// Only this one; an unknown one is an error.
+    pub vpc: Option<VpcRef>,
+    /// Only those whose name contains this.
+    pub name: Option<String>,
+    /// The order.
+    pub order: Order,
+    /// The part.
+    pub paging: Paging,
+}
+
+/// Which subnets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetQuery {
+    /// Where.
+    pub region: Region,
+    /// Only of this VPC; an unknown one is an error.
+    pub vpc: Option<VpcRef>,
+    /// Only this one; an unknown one is an error.
+    pub subnet: Option<SubnetRef>,
+    /// Only those whose name contains this.
+    pub name: Option<String>,
+    /// Only those in one of these zones, unless empty.
+    pub zones: Vec<Zone>,
+    /// The order.
+    pub order: Order,
+    /// The part.
+    pub paging: Paging,
+}
+
+/// Which route tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTableQuery {
+    /// Where.
+    pub region: Region,
+    /// Only of this VPC; an unknown one is an error.
+    pub vpc: Option<VpcRef>,
+    /// Only this one; an unknown one is an error.
+    pub route_table: Option<RouteTableRef>,
+    /// Only those whose name contains this.
+    pub name: Option<String>,
+    /// The order.
+    pub order: Order,
+    /// The part.
+    pub paging: Paging,
+}
+
+/// Which peerings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeeringQuery {
+    /// At least one end of the caller's lives here.
+    pub region: Region,
+    /// Only those requested by this VPC; an unknown one is an error.
+    pub vpc: Option<VpcRef>,
+    /// Only this one; an unknown one gives an empty list.
+    pub peering: Option<PeeringConnectionId>,
+    /// Only those whose name contains this.
+    pub name: Option<String>,
+    /// Only those in this state.
+    pub state: Option<PeeringStateFilter>,
+    /// The order.
+    pub order: Order,
+    /// The part.
+    pub paging: Paging,
+}
+
+/// A state without its data, to filter by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeeringStateFilter {
+    /// Waiting for the accepter.
+    Pending,
+    /// Connected.
+    Active,
+    /// Not accepted in time.
+    Expired,
+    /// Refused.
+    Rejected,
+    /// Deleted by the other account.
+    Deleted,
+    /// Its creation failed.
+    Failed,
+    /// Stopped because its payment is overdue.
+    Isolated,
+}

@@ -1,0 +1,91 @@
+//! What use cases answer, freed from any dialect.
+
+use crate::id::{AppId, TaskId};
+use crate::peering::PeeringConnection;
+use crate::task::Task;
+use crate::vpc::{RouteTable, Subnet, Vpc};
+
+/// The answer of a use case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A VPC was made.
+    VpcCreated {
+        /// The VPC.
+        vpc: Vpc,
+        /// The subnets made with it, with the default table.
+        subnets: Vec<SubnetView>,
+        /// Its default route table.
+        route_table: RouteTable,
+    },
+    /// A part of a list of VPCs.
+    Vpcs(Page<VpcView>),
+    /// Subnets were made.
+    SubnetsCreated(Vec<SubnetView>),
+    /// A part of a list of subnets.
+    Subnets(Page<SubnetView>),
+    /// A part of a list of route tables.
+    RouteTables(Page<RouteTableView>),
+    /// A part of a list of peerings.
+    Peerings(Page<PeeringView>),
+    /// An asynchronous action was committed.
+    TaskStarted(TaskId),
+    /// How far a task is.
+    TaskResult(Task),
+    /// It is done and there is nothing to tell.
+    Done,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// How many match, whatever the part.
+    pub total: u64,
+    /// The part.
+    pub items: Vec<T>,
+}
+
+/// A VPC with what is counted of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VpcView {
+    /// The VPC.
+    pub vpc: Vpc,
+    /// Its subnets.
+    pub subnets: u64,
+    /// Its route tables.
+    pub route_tables: u64,
+    /// Its peerings that the owner sees.
+    pub peerings: u64,
+}
+
+/// A subnet with its surroundings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetView {
+    /// The subnet.
+    pub subnet: Subnet,
+    /// Its VPC.
+    pub vpc: Vpc,
+    /// Its route table.
+    pub route_table: RouteTable,
+}
+
+/// A route table with its surroundings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTableView {
+    /// The table.
+    pub route_table: RouteTable,
+    /// Its VPC.
+    pub vpc: Vpc,
+    /// How many subnets use it.
+    pub subnets: u64,
+}
+
+/// A peering with what is shown of its two accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeeringView {
+    /// The peering.
+    pub peering: PeeringConnection,
+    /// The requester's application number.
+    pub requester_app_id: AppId,
+    /// The accepter's application number.
+    pub accepter_app_id: AppId,
+}

@@ -1,0 +1,189 @@
+//! VPCs with their subnets and route tables.
+
+use crate::cidr::CidrBlock;
+use crate::id::{
+    LegacyRouteTableId, LegacySubnetId, LegacyVpcId, PeeringConnectionId, RouteTableId, SubnetId,
+    Uin, VpcId,
+};
+use crate::name::Name;
+use crate::region::{Region, Zone};
+use crate::time::UnixMillis;
+
+/// A tenant's private network in one region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vpc {
+    /// The unified id.
+    pub id: VpcId,
+    /// The legacy id; its region is the VPC's.
+    pub legacy_id: LegacyVpcId,
+    /// The account that owns it.
+    pub owner: Uin,
+    /// Its name.
+    pub name: Name,
+    /// Its CIDR block; never changes.
+    pub cidr: CidrBlock,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// Counts decisions about what belongs to the VPC (peerings, subnets, route tables). Every such
+    /// decision is guarded by this record and writes it, so that two competing ones cannot both
+    /// commit.
+    pub epoch: u64,
+}
+
+impl Vpc {
+    /// Where it lives.
+    pub fn region(&self) -> Region {
+        self.legacy_id.region
+    }
+
+    /// The same VPC one decision later.
+    pub fn next_epoch(&self) -> Vpc {
+        Vpc {
+            epoch: self.epoch + 1,
+            ..self.clone()
+        }
+    }
+}
+
+/// Whether a VPC may have this block: inside 10/8, 172.16/12 or 192.168/16, mask /12 to /28.
+pub fn is_vpc_cidr(cidr: CidrBlock) -> bool {
+    const PRIVATE: [&str; 3] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+    (12..=28).contains(&cidr.prefix_len())
+        && PRIVATE.iter().any(|block| {
+            block
+                .parse::<CidrBlock>()
+                .expect("the constants are blocks")
+                .contains(cidr)
+        })
+}
+
+/// A part of a VPC's address space, in one zone, with one route table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subnet {
+    /// The unified id.
+    pub id: SubnetId,
+    /// The legacy id.
+    pub legacy_id: LegacySubnetId,
+    /// The VPC that it is a part of.
+    pub vpc: VpcId,
+    /// Its name.
+    pub name: Name,
+    /// Its CIDR block; never changes.
+    pub cidr: CidrBlock,
+    /// Its zone.
+    pub zone: Zone,
+    /// The route table that its hosts' traffic follows.
+    pub route_table: RouteTableId,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+/// Whether a subnet's block has an allowed mask, /16 to /28 (or that of its VPC), and lies in the VPC.
+pub fn is_subnet_cidr(cidr: CidrBlock, vpc: CidrBlock) -> bool {
+    vpc.contains(cidr) && cidr.prefix_len() <= 28 && (cidr.prefix_len() >= 16 || cidr == vpc)
+}
+
+/// A route table of a VPC. The Local route is implied and never stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTable {
+    /// The unified id.
+    pub id: RouteTableId,
+    /// The legacy id.
+    pub legacy_id: LegacyRouteTableId,
+    /// The VPC that it belongs to.
+    pub vpc: VpcId,
+    /// Its name.
+    pub name: Name,
+    /// Whether it came with the VPC.
+    pub kind: RouteTableKind,
+    /// The custom routes, in the order they were added; destinations are unique.
+    pub routes: Vec<Route>,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+/// Whether a route table came with its VPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteTableKind {
+    /// Came with the VPC; new subnets use it.
+    Default,
+    /// Was made later.
+    Ordinary,
+}
+
+/// A custom route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Where it leads.
+    pub destination: CidrBlock,
+    /// By which way.
+    pub next_hop: NextHop,
+}
+
+/// The next hop of a custom route. Peering connections are the only kind that Peerway carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextHop {
+    /// Next hop type 4.
+    Peering(PeeringConnectionId),
+}
+
+impl RouteTable {
+    /// The peerings that the table's routes lead to, with their destinations.
+    pub fn peering_routes(&self) -> impl Iterator<Item = (CidrBlock, PeeringConnectionId)> + '_ {
+        self.routes.iter().map(|route| match route.next_hop {
+            NextHop::Peering(peering) => (route.destination, peering),
+        })
+    }
+
+    /// The table without its routes to one peering, or `None` when it has none.
+    pub fn without_peering(&self, gone: PeeringConnectionId) -> Option<RouteTable> {
+        let routes: Vec<Route> = self
+            .routes
+            .iter()
+            .filter(|route| route.next_hop != NextHop::Peering(gone))
+            .cloned()
+            .collect();
+        (routes.len() != self.routes.len()).then(|| RouteTable {
+            routes,
+            ..self.clone()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vpc_blocks_are_private_and_between_12_and_28() {
+        for (text, allowed) in [
+            ("10.0.0.0/12", true),
+            ("10.0.0.0/11", false),
+            ("172.16.0.0/12", true),
+            ("172.32.0.0/16", false),
+            ("192.168.0.0/16", true),
+            ("192.168.255.240/28", true),
+            ("192.168.255.240/29", false),
+            ("8.8.0.0/16", false),
+        ] {
+            assert_eq!(is_vpc_cidr(text.parse().unwrap()), allowed, "{text}");
+        }
+    }
+
+    #[test]
+    fn subnet_blocks_lie_in_the_vpc() {
+        let vpc = "10.0.0.0/12".parse().unwrap();
+        for (text, allowed) in [
+            ("10.0.0.0/12", true),
+            ("10.0.0.0/13", false),
+            ("10.1.0.0/16", true),
+            ("10.16.0.0/16", false),
+        ] {
+            assert_eq!(
+                is_subnet_cidr(text.parse().unwrap(), vpc),
+                allowed,
+                "{text}"
+            );
+        }
+    }
+}
