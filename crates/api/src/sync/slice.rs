@@ -1,0 +1,322 @@
+//! The slice of a gateway and its changes, from and to the wire.
+
+use std::collections::BTreeMap;
+
+use model::slice::{
+    GatewaySlice, PeerEnd, PeeringSlice, SliceChange, SubnetSlice, TunnelPeerSlice, VpcSlice,
+};
+use model::{Bandwidth, CidrBlock, GatewayId, Generation, PeeringConnectionId, Side, VpcId};
+
+use super::convert::{
+    FieldError, Problem, check_endpoint, convert, endpoint, parse, public_key, required,
+};
+use super::proto;
+
+type PeeringKey = (PeeringConnectionId, Side);
+
+/// The wire form of a whole slice. An endpoint that is not `host:port` is left out, so that one bad
+/// record does not cost the receiver the rest.
+pub fn encode_snapshot(slice: &GatewaySlice) -> proto::GatewaySlice {
+    let peerings = slice
+        .peerings
+        .iter()
+        .map(|(key, peering)| encode_peering(*key, peering));
+    proto::GatewaySlice {
+        generation: slice.generation.0,
+        gateway_id: slice.gateway.to_string(),
+        region: slice.region.to_string(),
+        overlay_address: slice.overlay_address.to_string(),
+        tunnel_peers: slice
+            .tunnel_peers
+            .iter()
+            .map(|(id, peer)| encode_tunnel_peer(*id, peer))
+            .collect(),
+        vpcs: slice
+            .vpcs
+            .iter()
+            .map(|(id, vpc)| encode_vpc(*id, vpc))
+            .collect(),
+        peerings: peerings.collect(),
+    }
+}
+
+/// Checks a whole slice from the wire.
+///
+/// # Errors
+/// [`FieldError`] for the first field that is malformed, an entry that appears twice, a subnet
+/// outside its VPC, and a route into its own VPC. References between entries are not checked: a
+/// change alone could not be.
+pub fn decode_snapshot(wire: proto::GatewaySlice) -> Result<GatewaySlice, FieldError> {
+    Ok(GatewaySlice {
+        generation: Generation(wire.generation),
+        gateway: parse("gateway_id", &wire.gateway_id)?,
+        region: parse("region", &wire.region)?,
+        overlay_address: parse("overlay_address", &wire.overlay_address)?,
+        tunnel_peers: decode_entries("tunnel_peers", wire.tunnel_peers, decode_tunnel_peer)?,
+        vpcs: decode_entries("vpcs", wire.vpcs, decode_vpc)?,
+        peerings: decode_entries("peerings", wire.peerings, decode_peering)?,
+    })
+}
+
+/// The wire form of a change.
+pub fn encode_change(change: &SliceChange) -> proto::SliceChange {
+    let (put_tunnel_peers, removed_tunnel_peers) =
+        encode_split(&change.tunnel_peers, encode_tunnel_peer, |id| {
+            id.to_string()
+        });
+    let (put_vpcs, removed_vpcs) = encode_split(&change.vpcs, encode_vpc, |id| id.to_string());
+    let (put_peerings, removed_peerings) =
+        encode_split(&change.peerings, encode_peering, encode_key);
+    proto::SliceChange {
+        from: change.from.0,
+        to: change.to.0,
+        put_tunnel_peers,
+        removed_tunnel_peers,
+        put_vpcs,
+        removed_vpcs,
+        put_peerings,
+        removed_peerings,
+    }
+}
+
+/// Checks a change from the wire.
+///
+/// # Errors
+/// [`FieldError`] as for [`decode_snapshot`]; also when the change does not lead to a later
+/// generation.
+pub fn decode_change(wire: proto::SliceChange) -> Result<SliceChange, FieldError> {
+    if wire.to <= wire.from {
+        let problem = Problem::Contradiction(format!(
+            "generation {} does not follow generation {}",
+            wire.to, wire.from
+        ));
+        return Err(FieldError::new("to", problem));
+    }
+    Ok(SliceChange {
+        from: Generation(wire.from),
+        to: Generation(wire.to),
+        tunnel_peers: decode_split(
+            ("put_tunnel_peers", wire.put_tunnel_peers),
+            decode_tunnel_peer,
+            ("removed_tunnel_peers", wire.removed_tunnel_peers),
+            |id: String| parse("gateway_id", &id),
+        )?,
+        vpcs: decode_split(
+            ("put_vpcs", wire.put_vpcs),
+            decode_vpc,
+            ("removed_vpcs", wire.removed_vpcs),
+            |id: String| parse("vpc_id", &id),
+        )?,
+        peerings: decode_split(
+            ("put_peerings", wire.put_peerings),
+            decode_peering,
+            ("removed_peerings", wire.removed_peerings),
+            decode_key,
+        )?,
+    })
+}
+
+fn encode_tunnel_peer(id: GatewayId, peer: &TunnelPeerSlice) -> proto::TunnelPeer {
+    proto::TunnelPeer {
+        gateway_id: id.to_string(),
+        region: peer.region.to_string(),
+        public_key: peer.public_key.0.to_vec(),
+        endpoint: peer
+            .endpoint
+            .clone()
+            .filter(|text| check_endpoint(text).is_ok()),
+        overlay_address: peer.overlay_address.to_string(),
+    }
+}
+
+fn decode_tunnel_peer(wire: proto::TunnelPeer) -> Result<(GatewayId, TunnelPeerSlice), FieldError> {
+    let peer = TunnelPeerSlice {
+        region: parse("region", &wire.region)?,
+        public_key: public_key("public_key", &wire.public_key)?,
+        endpoint: endpoint("endpoint", wire.endpoint)?,
+        overlay_address: parse("overlay_address", &wire.overlay_address)?,
+    };
+    Ok((parse("gateway_id", &wire.gateway_id)?, peer))
+}
+
+fn encode_vpc(id: VpcId, vpc: &VpcSlice) -> proto::Vpc {
+    let subnets = vpc.subnets.iter().map(|(id, subnet)| proto::Subnet {
+        subnet_id: id.to_string(),
+        cidr: subnet.cidr.to_string(),
+        routes: subnet
+            .routes
+            .iter()
+            .map(|(destination, peering)| proto::Route {
+                destination: destination.to_string(),
+                peering_id: peering.to_string(),
+            })
+            .collect(),
+    });
+    proto::Vpc {
+        vpc_id: id.to_string(),
+        legacy_id: vpc.legacy_id.to_string(),
+        cidr: vpc.cidr.to_string(),
+        subnets: subnets.collect(),
+    }
+}
+
+fn decode_vpc(wire: proto::Vpc) -> Result<(VpcId, VpcSlice), FieldError> {
+    let cidr: CidrBlock = parse("cidr", &wire.cidr)?;
+    let subnets = decode_entries("subnets", wire.subnets, |wire: proto::Subnet| {
+        let subnet = decode_subnet(&wire, cidr)?;
+        Ok((parse("subnet_id", &wire.subnet_id)?, subnet))
+    })?;
+    let vpc = VpcSlice {
+        legacy_id: parse("legacy_id", &wire.legacy_id)?,
+        cidr,
+        subnets,
+    };
+    Ok((parse("vpc_id", &wire.vpc_id)?, vpc))
+}
+
+fn decode_subnet(wire: &proto::Subnet, vpc: CidrBlock) -> Result<SubnetSlice, FieldError> {
+    let cidr: CidrBlock = parse("cidr", &wire.cidr)?;
+    if !vpc.contains(cidr) {
+        let problem = Problem::Contradiction(format!("{cidr} is outside its VPC {vpc}"));
+        return Err(FieldError::new("cidr", problem));
+    }
+    let routes = decode_entries("routes", wire.routes.clone(), |wire: proto::Route| {
+        let destination: CidrBlock = parse("destination", &wire.destination)?;
+        if vpc.contains(destination) {
+            let problem = Problem::Contradiction(format!("{destination} is inside its VPC {vpc}"));
+            return Err(FieldError::new("destination", problem));
+        }
+        Ok((destination, parse("peering_id", &wire.peering_id)?))
+    })?;
+    Ok(SubnetSlice { cidr, routes })
+}
+
+fn encode_peering(key: PeeringKey, peering: &PeeringSlice) -> proto::Peering {
+    use proto::peering::PeerEnd as Wire;
+
+    proto::Peering {
+        key: Some(encode_key(key)),
+        vni: peering.vni.get(),
+        local_vpc: peering.local_vpc.to_string(),
+        peer_vpc: peering.peer_vpc.to_string(),
+        peer_cidr: peering.peer_cidr.to_string(),
+        bandwidth_mbps: peering.bandwidth.mbps(),
+        peer_has_route: peering.peer_has_route,
+        peer_end: Some(match peering.peer {
+            PeerEnd::Local => Wire::Local(proto::Nothing {}),
+            PeerEnd::Gateway(id) => Wire::GatewayId(id.to_string()),
+            PeerEnd::Absent => Wire::Absent(proto::Nothing {}),
+        }),
+    }
+}
+
+fn decode_peering(wire: proto::Peering) -> Result<(PeeringKey, PeeringSlice), FieldError> {
+    use proto::peering::PeerEnd as Wire;
+
+    let key = decode_key(required("key", wire.key)?).map_err(|error| error.within("key"))?;
+    let peering = PeeringSlice {
+        vni: convert("vni", wire.vni)?,
+        local_vpc: parse("local_vpc", &wire.local_vpc)?,
+        peer_vpc: parse("peer_vpc", &wire.peer_vpc)?,
+        peer_cidr: parse("peer_cidr", &wire.peer_cidr)?,
+        bandwidth: Bandwidth::from_mbps(wire.bandwidth_mbps),
+        peer: match required("peer_end", wire.peer_end)? {
+            Wire::Local(proto::Nothing {}) => PeerEnd::Local,
+            Wire::GatewayId(id) => PeerEnd::Gateway(parse("gateway_id", &id)?),
+            Wire::Absent(proto::Nothing {}) => PeerEnd::Absent,
+        },
+        peer_has_route: wire.peer_has_route,
+    };
+    Ok((key, peering))
+}
+
+fn encode_key((peering, side): PeeringKey) -> proto::PeeringKey {
+    proto::PeeringKey {
+        peering_id: peering.to_string(),
+        side: proto::Side::from(side).into(),
+    }
+}
+
+fn decode_key(wire: proto::PeeringKey) -> Result<PeeringKey, FieldError> {
+    Ok((
+        parse("peering_id", &wire.peering_id)?,
+        side_from("side", wire.side)?,
+    ))
+}
+
+impl From<Side> for proto::Side {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Requester => proto::Side::Requester,
+            Side::Accepter => proto::Side::Accepter,
+        }
+    }
+}
+
+pub(super) fn side_from(field: &str, wire: i32) -> Result<Side, FieldError> {
+    match proto::Side::try_from(wire) {
+        Ok(proto::Side::Requester) => Ok(Side::Requester),
+        Ok(proto::Side::Accepter) => Ok(Side::Accepter),
+        Ok(proto::Side::Unspecified) | Err(_) => Err(FieldError::new(
+            field,
+            Problem::Malformed(format!("{wire} is not a side")),
+        )),
+    }
+}
+
+fn decode_entries<W, K, V>(
+    field: &str,
+    wire: Vec<W>,
+    decode: impl Fn(W) -> Result<(K, V), FieldError>,
+) -> Result<BTreeMap<K, V>, FieldError>
+where
+    K: Ord + Copy + std::fmt::Debug,
+{
+    let mut entries = BTreeMap::new();
+    for entry in wire {
+        let (key, value) = decode(entry).map_err(|error| error.within(field))?;
+        if entries.insert(key, value).is_some() {
+            let problem = Problem::Duplicate(format!("{key:?}"));
+            return Err(FieldError::new(field, problem));
+        }
+    }
+    Ok(entries)
+}
+
+fn encode_split<K: Copy, V, P, R>(
+    entries: &BTreeMap<K, Option<V>>,
+    put: impl Fn(K, &V) -> P,
+    removed: impl Fn(K) -> R,
+) -> (Vec<P>, Vec<R>) {
+    let mut split = (Vec::new(), Vec::new());
+    for (key, value) in entries {
+        match value {
+            Some(value) => split.0.push(put(*key, value)),
+            None => split.1.push(removed(*key)),
+        }
+    }
+    split
+}
+
+fn decode_split<P, R, K, V>(
+    put: (&str, Vec<P>),
+    decode_put: impl Fn(P) -> Result<(K, V), FieldError>,
+    removed: (&str, Vec<R>),
+    decode_removed: impl Fn(R) -> Result<K, FieldError>,
+) -> Result<BTreeMap<K, Option<V>>, FieldError>
+where
+    K: Ord + Copy + std::fmt::Debug,
+{
+    let put = decode_entries(put.0, put.1, |entry| {
+        decode_put(entry).map(|(key, value)| (key, Some(value)))
+    })?;
+    let mut entries = put;
+    for entry in removed.1 {
+        let key = decode_removed(entry).map_err(|error| error.within(removed.0))?;
+        if entries.insert(key, None).is_some() {
+            let problem = Problem::Duplicate(format!("{key:?}"));
+            return Err(FieldError::new(removed.0, problem));
+        }
+    }
+    Ok(entries)
+}
