@@ -1,0 +1,194 @@
+//! The file: its lock, its mode, its schema and the migrations that lead to it.
+//!
+//! Readable with the `sqlite3` shell: `SELECT * FROM entry` is the state, `change` the recent
+//! transactions (a NULL value is a deletion), `meta` the two revisions that bound them.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{BackendError, StoreError};
+
+/// Marks the file as ours, in the database header ("PWST").
+const APPLICATION_ID: i64 = 0x5057_5354;
+
+/// Migration `n` leads from schema version `n` to `n + 1`; version 0 is the empty file. Published
+/// ones are never changed, only followed by new ones.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE entry (
+        key TEXT NOT NULL PRIMARY KEY,
+        value NOT NULL,
+        revision INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE change (
+        revision INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        value,
+        PRIMARY KEY (revision, position)
+    ) WITHOUT ROWID;
+    CREATE TABLE meta (
+        name TEXT NOT NULL PRIMARY KEY,
+        value INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO meta (name, value) VALUES ('revision', 0), ('compacted', 0);
+"];
+
+/// Mode of the database and its side files: the owner alone.
+const FILE_MODE: u32 = 0o600;
+
+/// Takes the lock that makes this the only writer, as long as the file is held. The lock lies in
+/// a file beside the database, because closing any descriptor of the database itself would release
+/// SQLite's own POSIX locks on it.
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    let open_error = |source: io::Error| StoreError::Open {
+        path: path.to_owned(),
+        source: BackendError::new("locking", source),
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(FILE_MODE)
+        .open(beside(path, ".lock"))
+        .map_err(open_error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(open_error(error)),
+    }
+}
+
+/// Creates or opens the database for the writer and brings it to the newest schema. A file of a
+/// newer schema, or of something else, is refused without being changed.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let open_error = |doing| {
+        move |source: rusqlite::Error| StoreError::Open {
+            path: path.to_owned(),
+            source: BackendError::new(doing, source),
+        }
+    };
+    restrict_mode(path).map_err(|source| StoreError::Open {
+        path: path.to_owned(),
+        source: BackendError::new("setting the file's mode", source),
+    })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection =
+        Connection::open_with_flags(path, flags).map_err(open_error("opening the database"))?;
+    let version = check_schema(&connection, path)?;
+    configure(&connection).map_err(open_error("configuring the database"))?;
+    migrate(&mut connection, version, MIGRATIONS).map_err(open_error("migrating the schema"))?;
+    Ok(connection)
+}
+
+/// Opens the database for reading beside the writer.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags).map_err(|source| StoreError::Open {
+        path: path.to_owned(),
+        source: BackendError::new("opening the database for reading", source),
+    })
+}
+
+/// The schema version of a file that is ours or empty.
+fn check_schema(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let read = || -> rusqlite::Result<(i64, i64, i64)> {
+        let application_id = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
+        let version = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
+        let tables =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
+        Ok((application_id, version, tables))
+    };
+    let (application_id, version, tables) = read().map_err(|error| {
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
+            return StoreError::Foreign {
+                path: path.to_owned(),
+            };
+        }
+        StoreError::Open {
+            path: path.to_owned(),
+            source: BackendError::new("reading the schema version", error),
+        }
+    })?;
+    let is_empty = application_id == 0 && version == 0 && tables == 0;
+    if !is_empty && application_id != APPLICATION_ID {
+        return Err(StoreError::Foreign {
+            path: path.to_owned(),
+        });
+    }
+    let supported = MIGRATIONS.len() as i64;
+    if version > supported {
+        return Err(StoreError::NewerSchema {
+            path: path.to_owned(),
+            found: version,
+            supported,
+        });
+    }
+    Ok(version)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |row| {
+        let mode: String = row.get(0)?;
+        if mode == "wal" {
+            return Ok(());
+        }
+        // File systems without shared memory keep the old journal, under which readers and the
+        // writer would block each other.
+        Err(rusqlite::Error::InvalidPath(PathBuf::from(
+            "the file system does not support WAL mode",
+        )))
+    })?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", "on")?;
+    connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)
+}
+
+/// Runs the migrations from a version on, all in one SQLite transaction.
+fn migrate(connection: &mut Connection, version: i64, migrations: &[&str]) -> rusqlite::Result<()> {
+    let done = usize::try_from(version).unwrap_or(usize::MAX);
+    let Some(missing @ [_, ..]) = migrations.get(done..) else {
+        return Ok(());
+    };
+    let transaction = connection.transaction()?;
+    for migration in missing {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", migrations.len() as i64)?;
+    transaction.commit()
+}
+
+/// Creates the file when it is absent and takes it, and the side files of an earlier run, away
+/// from everyone but the owner. SQLite gives new side files the mode of the database.
+fn restrict_mode(path: &Path) -> io::Result<()> {
+    let created = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(FILE_MODE)
+        .open(path);
+    match created {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        match fs::set_permissions(&file, fs::Permissions::from_mode(FILE_MODE)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,345 @@
+//! The writer thread: group commit.
+//!
+//! One thread owns the writing connection. It takes everything that is queued, up to a bound,
+//! evaluates each transaction's guards against the revisions in memory, and commits all that hold
+//! in one SQLite transaction: one sync of the log for all of them. While it waits for the disk, the
+//! next batch gathers in the queue.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::types::{Null, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior, params};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, warn};
+
+use crate::error::{BackendError, CommitError};
+use crate::feed::{Feed, Retention};
+use crate::transaction::{Change, Revision, Transaction, Write};
+
+use super::reader::{read_log_sizes, read_meta, read_revisions, to_sql};
+
+/// Transactions that wait for the writer at most; further callers wait for room.
+pub(super) const QUEUE_TRANSACTIONS: usize = 512;
+
+/// Transactions committed together at most.
+const BATCH_TRANSACTIONS: usize = 512;
+
+/// A transaction on its way to the writer, and the way back.
+pub(super) struct Request {
+    pub(super) transaction: Transaction,
+    pub(super) reply: oneshot::Sender<Result<Revision, CommitError>>,
+}
+
+/// Counts since the store was opened.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) transactions: AtomicU64,
+    pub(super) conflicts: AtomicU64,
+    pub(super) batches: AtomicU64,
+    pub(super) largest_batch: AtomicU64,
+}
+
+impl Counters {
+    fn count_batch(&self, transactions: u64) {
+        self.transactions.fetch_add(transactions, Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.largest_batch
+            .fetch_max(transactions, Ordering::Relaxed);
+    }
+}
+
+/// The writing connection and what it knows of the content.
+pub(super) struct Writer {
+    connection: Connection,
+    revision: Revision,
+    revisions: HashMap<String, Revision>,
+    log: Log,
+    feed: Arc<Feed>,
+    counters: Arc<Counters>,
+    /// Held as long as the connection is open.
+    _lock: File,
+}
+
+/// The sizes of the changes in the log, oldest first.
+#[derive(Debug)]
+struct Log {
+    retention: Retention,
+    sizes: VecDeque<(Revision, usize)>,
+    bytes: usize,
+}
+
+impl Log {
+    fn read(connection: &Connection, retention: Retention) -> rusqlite::Result<Log> {
+        let sizes = VecDeque::from(read_log_sizes(connection)?);
+        let bytes = sizes.iter().map(|(_, bytes)| bytes).sum();
+        Ok(Log {
+            retention,
+            sizes,
+            bytes,
+        })
+    }
+
+    fn push(&mut self, revision: Revision, bytes: usize) {
+        self.sizes.push_back((revision, bytes));
+        self.bytes += bytes;
+    }
+
+    /// Drops what exceeds the retention and returns the last revision dropped.
+    fn compact(&mut self) -> Option<Revision> {
+        let mut last = None;
+        while self.retention.is_exceeded(self.sizes.len(), self.bytes) {
+            let (revision, bytes) = self.sizes.pop_front()?;
+            self.bytes -= bytes;
+            last = Some(revision);
+        }
+        last
+    }
+}
+
+/// Whether the writer can go on after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Nothing of the batch was written.
+    Usable,
+    /// What is on the disk is not known. Only opening the store again can tell.
+    Broken,
+}
+
+/// The store stopped after a failure that left the disk's content unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("the store stopped after a failed commit; restart to open it again")]
+struct Stopped;
+
+type Reply = oneshot::Sender<Result<Revision, CommitError>>;
+
+/// A batch with its guards evaluated.
+#[derive(Default)]
+struct Batch {
+    outcomes: Vec<(Reply, Result<Revision, CommitError>)>,
+    changes: Vec<Change>,
+}
+
+impl Writer {
+    /// Reads what the writer has to know. The lock is held until the writer is dropped.
+    pub(super) fn open(
+        connection: Connection,
+        lock: File,
+        retention: Retention,
+        feed_retention: Retention,
+    ) -> rusqlite::Result<Writer> {
+        let revision = read_meta(&connection, "revision")?;
+        Ok(Writer {
+            revision,
+            revisions: read_revisions(&connection)?,
+            log: Log::read(&connection, retention)?,
+            feed: Arc::new(Feed::new(revision, feed_retention)),
+            counters: Arc::default(),
+            connection,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn feed(&self) -> Arc<Feed> {
+        Arc::clone(&self.feed)
+    }
+
+    pub(super) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Commits what comes until the queue is closed and empty.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        let mut requests = Vec::new();
+        let mut fate = Fate::Usable;
+        while queue.blocking_recv_many(&mut requests, BATCH_TRANSACTIONS) > 0 {
+            match fate {
+                Fate::Usable => fate = self.commit(std::mem::take(&mut requests)),
+                Fate::Broken => {
+                    for request in requests.drain(..) {
+                        let stopped = BackendError::new("committing", Stopped);
+                        answer(request.reply, Err(CommitError::Backend(stopped)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, requests: Vec<Request>) -> Fate {
+        let batch = self.evaluate(requests);
+        if !batch.changes.is_empty() {
+            let compacted = self.log.compact();
+            if let Err(error) = self.write(&batch.changes, compacted) {
+                return self.fail(batch, error);
+            }
+            self.counters.count_batch(batch.changes.len() as u64);
+            self.feed.publish(batch.changes);
+        }
+        for (reply, outcome) in batch.outcomes {
+            if outcome.is_err() {
+                self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+            }
+            answer(reply, outcome);
+        }
+        Fate::Usable
+    }
+
+    /// Evaluates each transaction on top of those before it and gives out revisions, in memory.
+    fn evaluate(&mut self, requests: Vec<Request>) -> Batch {
+        let mut batch = Batch::default();
+        for Request { transaction, reply } in requests {
+            let checked = transaction.check_guards(|key| self.revisions.get(key).copied());
+            let outcome = checked.map(|()| {
+                self.revision = self.revision.next();
+                let change = Change {
+                    revision: self.revision,
+                    writes: transaction.writes,
+                };
+                self.stage(&change);
+                batch.changes.push(change);
+                self.revision
+            });
+            batch.outcomes.push((reply, outcome));
+        }
+        batch
+    }
+
+    fn stage(&mut self, change: &Change) {
+        self.log.push(change.revision, change.len_bytes());
+        for write in &change.writes {
+            match write {
+                Write::Put { key, .. } => self.revisions.insert(key.clone(), change.revision),
+                Write::Delete { key } => self.revisions.remove(key),
+            };
+        }
+    }
+
+    fn write(
+        &mut self,
+        changes: &[Change],
+        compacted: Option<Revision>,
+    ) -> Result<(), (Step, rusqlite::Error)> {
+        let before = |error| (Step::Before, error);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(before)?;
+        write_changes(&transaction, changes).map_err(before)?;
+        set_meta(&transaction, "revision", self.revision).map_err(before)?;
+        if let Some(compacted) = compacted {
+            delete_changes(&transaction, compacted).map_err(before)?;
+        }
+        transaction.commit().map_err(|error| (Step::Commit, error))
+    }
+
+    /// Answers a batch that failed and restores what the disk has.
+    fn fail(&mut self, batch: Batch, (step, source): (Step, rusqlite::Error)) -> Fate {
+        // A failed sync leaves pages of which nobody knows whether they reached the disk, and a
+        // second sync would not tell; so nothing is built on them.
+        let is_unknown =
+            step == Step::Commit && source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        let expected = Revision(self.revision.0 - batch.changes.len() as u64);
+        let fate = match self.restore() {
+            Ok(()) if !is_unknown && self.revision == expected => Fate::Usable,
+            Ok(()) => Fate::Broken,
+            Err(error) => {
+                error!(%error, "the store cannot be read after a failed commit");
+                Fate::Broken
+            }
+        };
+        match fate {
+            Fate::Usable => warn!(error = %source, "a commit failed; nothing was written"),
+            Fate::Broken => error!(error = %source, "a commit failed; the store has stopped"),
+        }
+        let failure = BackendError::new("committing", source);
+        for (reply, _) in batch.outcomes {
+            let failure = failure.clone();
+            let outcome = match fate {
+                Fate::Usable => CommitError::Backend(failure),
+                Fate::Broken => CommitError::Unknown(failure),
+            };
+            answer(reply, Err(outcome));
+        }
+        fate
+    }
+
+    fn restore(&mut self) -> rusqlite::Result<()> {
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        self.revision = read_meta(&self.connection, "revision")?;
+        self.revisions = read_revisions(&self.connection)?;
+        self.log = Log::read(&self.connection, self.log.retention)?;
+        Ok(())
+    }
+}
+
+/// Where a batch failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Before the commit: SQLite rolls back.
+    Before,
+    /// In the commit itself.
+    Commit,
+}
+
+/// A caller that no longer waits is no error.
+fn answer(reply: Reply, outcome: Result<Revision, CommitError>) {
+    let _ = reply.send(outcome);
+}
+
+fn write_changes(connection: &Connection, changes: &[Change]) -> rusqlite::Result<()> {
+    let mut put = connection.prepare_cached(
+        "INSERT INTO entry (key, value, revision) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision",
+    )?;
+    let mut delete = connection.prepare_cached("DELETE FROM entry WHERE key = ?1")?;
+    let mut log = connection.prepare_cached(
+        "INSERT INTO change (revision, position, key, value) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for change in changes {
+        let revision = to_sql(change.revision);
+        for (position, write) in change.writes.iter().enumerate() {
+            match write {
+                Write::Put { key, value } => {
+                    put.execute(params![key, StoredValue(value), revision])?;
+                    log.execute(params![revision, position as i64, key, StoredValue(value)])?;
+                }
+                Write::Delete { key } => {
+                    delete.execute([key])?;
+                    log.execute(params![revision, position as i64, key, Null])?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn delete_changes(connection: &Connection, until: Revision) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM change WHERE revision <= ?1")?
+        .execute([to_sql(until)])?;
+    set_meta(connection, "compacted", until)
+}
+
+fn set_meta(connection: &Connection, name: &str, revision: Revision) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE meta SET value = ?2 WHERE name = ?1")?
+        .execute(params![name, to_sql(revision)])?;
+    Ok(())
+}
+
+/// Text where it is text, so that the `sqlite3` shell shows it; a blob otherwise.
+struct StoredValue<'a>(&'a [u8]);
+
+impl ToSql for StoredValue<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let value = match std::str::from_utf8(self.0) {
+            Ok(_) => ValueRef::Text(self.0),
+            Err(_) => ValueRef::Blob(self.0),
+        };
+        Ok(ToSqlOutput::Borrowed(value))
+    }
+}
