@@ -243,10 +243,9 @@ mod tests {
 
     #[test]
     fn short_secrets_and_bad_addresses_are_refused() {
-        let new =
-            |address: &str, secret: &[u8]| {
-                JoinString::new(address.into(), [0; 32], Secret::new(secret.into()), 0)
-            };
+        let new = |address: &str, secret: &[u8]| {
+            JoinString::new(address.into(), [0; 32], Secret::new(secret.into()), 0)
+        };
         assert_eq!(new("h:1", &[0; 15]), Err(JoinStringError::Secret(15)));
         assert_eq!(new("h:1", &[0; 65]), Err(JoinStringError::Secret(65)));
         assert!(matches!(

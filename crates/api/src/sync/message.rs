@@ -478,4 +478,3 @@ fn cut(mut text: String, limit_bytes: usize) -> String {
     text.truncate(text.floor_char_boundary(limit_bytes));
     text
 }
-

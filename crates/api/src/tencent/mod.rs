@@ -1,1 +1,3 @@
 //! The Tencent Cloud dialect.
+pub mod parameters;
+pub mod signature;
