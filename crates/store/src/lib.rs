@@ -17,6 +17,7 @@ mod error;
 mod feed;
 mod limits;
 mod memory;
+pub mod record;
 mod sqlite;
 mod transaction;
 mod watch;

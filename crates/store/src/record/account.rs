@@ -1,0 +1,126 @@
+//! Accounts and access keys.
+
+use model::{AccessKey, Account, AppId, KeyStatus, Quotas, SealedSecret, Uin, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+use super::{Stored, text};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountRecord {
+    v: u32,
+    #[serde(with = "text")]
+    uin: Uin,
+    #[serde(with = "text")]
+    app_id: AppId,
+    name: String,
+    quotas: QuotasRecord,
+    #[serde(with = "text::millis")]
+    created_at: UnixMillis,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuotasRecord {
+    vpcs_per_region: u32,
+    subnets_per_vpc: u32,
+    route_tables_per_vpc: u32,
+    routes_per_table: u32,
+    peerings_per_vpc: u32,
+    inbox_per_vpc: u32,
+}
+
+impl Stored for AccountRecord {
+    type Domain = Account;
+    const VERSION: u32 = 1;
+
+    fn from_domain(account: &Account) -> Self {
+        let quotas = account.quotas;
+        AccountRecord {
+            v: Self::VERSION,
+            uin: account.uin,
+            app_id: account.app_id,
+            name: account.name.clone(),
+            quotas: QuotasRecord {
+                vpcs_per_region: quotas.vpcs_per_region,
+                subnets_per_vpc: quotas.subnets_per_vpc,
+                route_tables_per_vpc: quotas.route_tables_per_vpc,
+                routes_per_table: quotas.routes_per_table,
+                peerings_per_vpc: quotas.peerings_per_vpc,
+                inbox_per_vpc: quotas.inbox_per_vpc,
+            },
+            created_at: account.created_at,
+        }
+    }
+
+    fn into_domain(self) -> Result<Account, &'static str> {
+        let quotas = self.quotas;
+        Ok(Account {
+            uin: self.uin,
+            app_id: self.app_id,
+            name: self.name,
+            quotas: Quotas {
+                vpcs_per_region: quotas.vpcs_per_region,
+                subnets_per_vpc: quotas.subnets_per_vpc,
+                route_tables_per_vpc: quotas.route_tables_per_vpc,
+                routes_per_table: quotas.routes_per_table,
+                peerings_per_vpc: quotas.peerings_per_vpc,
+                inbox_per_vpc: quotas.inbox_per_vpc,
+            },
+            created_at: self.created_at,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccessKeyRecord {
+    v: u32,
+    secret_id: String,
+    #[serde(with = "text")]
+    owner: Uin,
+    #[serde(with = "text::hex")]
+    sealed_secret: Vec<u8>,
+    status: KeyStatusRecord,
+    #[serde(with = "text::millis")]
+    created_at: UnixMillis,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KeyStatusRecord {
+    Enabled,
+    Disabled,
+}
+
+impl Stored for AccessKeyRecord {
+    type Domain = AccessKey;
+    const VERSION: u32 = 1;
+
+    fn from_domain(key: &AccessKey) -> Self {
+        AccessKeyRecord {
+            v: Self::VERSION,
+            secret_id: key.secret_id.clone(),
+            owner: key.owner,
+            sealed_secret: key.sealed_secret.0.clone(),
+            status: match key.status {
+                KeyStatus::Enabled => KeyStatusRecord::Enabled,
+                KeyStatus::Disabled => KeyStatusRecord::Disabled,
+            },
+            created_at: key.created_at,
+        }
+    }
+
+    fn into_domain(self) -> Result<AccessKey, &'static str> {
+        Ok(AccessKey {
+            secret_id: self.secret_id,
+            owner: self.owner,
+            sealed_secret: SealedSecret(self.sealed_secret),
+            status: match self.status {
+                KeyStatusRecord::Enabled => KeyStatus::Enabled,
+                KeyStatusRecord::Disabled => KeyStatus::Disabled,
+            },
+            created_at: self.created_at,
+        })
+    }
+}

@@ -1,0 +1,217 @@
+//! VPCs, subnets and route tables.
+
+use std::collections::BTreeSet;
+
+use model::{
+    CidrBlock, LegacyRouteTableId, LegacySubnetId, LegacyVpcId, Name, NextHop, PeeringConnectionId,
+    Route, RouteTable, RouteTableId, RouteTableKind, Subnet, SubnetId, Uin, UnixMillis, Vpc, VpcId,
+    Zone,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Stored, text};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VpcRecord {
+    v: u32,
+    #[serde(with = "text")]
+    id: VpcId,
+    #[serde(with = "text")]
+    legacy_id: LegacyVpcId,
+    #[serde(with = "text")]
+    owner: Uin,
+    #[serde(with = "text::name")]
+    name: Name,
+    #[serde(with = "text")]
+    cidr: CidrBlock,
+    #[serde(with = "text::millis")]
+    created_at: UnixMillis,
+    epoch: u64,
+}
+
+impl Stored for VpcRecord {
+    type Domain = Vpc;
+    const VERSION: u32 = 1;
+
+    fn from_domain(vpc: &Vpc) -> Self {
+        VpcRecord {
+            v: Self::VERSION,
+            id: vpc.id,
+            legacy_id: vpc.legacy_id,
+            owner: vpc.owner,
+            name: vpc.name.clone(),
+            cidr: vpc.cidr,
+            created_at: vpc.created_at,
+            epoch: vpc.epoch,
+        }
+    }
+
+    fn into_domain(self) -> Result<Vpc, &'static str> {
+        Ok(Vpc {
+            id: self.id,
+            legacy_id: self.legacy_id,
+            owner: self.owner,
+            name: self.name,
+            cidr: self.cidr,
+            created_at: self.created_at,
+            epoch: self.epoch,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubnetRecord {
+    v: u32,
+    #[serde(with = "text")]
+    id: SubnetId,
+    #[serde(with = "text")]
+    legacy_id: LegacySubnetId,
+    #[serde(with = "text")]
+    vpc: VpcId,
+    #[serde(with = "text::name")]
+    name: Name,
+    #[serde(with = "text")]
+    cidr: CidrBlock,
+    zone: u32,
+    #[serde(with = "text")]
+    route_table: RouteTableId,
+    #[serde(with = "text::millis")]
+    created_at: UnixMillis,
+}
+
+impl Stored for SubnetRecord {
+    type Domain = Subnet;
+    const VERSION: u32 = 1;
+
+    fn from_domain(subnet: &Subnet) -> Self {
+        SubnetRecord {
+            v: Self::VERSION,
+            id: subnet.id,
+            legacy_id: subnet.legacy_id,
+            vpc: subnet.vpc,
+            name: subnet.name.clone(),
+            cidr: subnet.cidr,
+            zone: subnet.zone.0,
+            route_table: subnet.route_table,
+            created_at: subnet.created_at,
+        }
+    }
+
+    fn into_domain(self) -> Result<Subnet, &'static str> {
+        Ok(Subnet {
+            id: self.id,
+            legacy_id: self.legacy_id,
+            vpc: self.vpc,
+            name: self.name,
+            cidr: self.cidr,
+            zone: Zone(self.zone),
+            route_table: self.route_table,
+            created_at: self.created_at,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteTableRecord {
+    v: u32,
+    #[serde(with = "text")]
+    id: RouteTableId,
+    #[serde(with = "text")]
+    legacy_id: LegacyRouteTableId,
+    #[serde(with = "text")]
+    vpc: VpcId,
+    #[serde(with = "text::name")]
+    name: Name,
+    kind: RouteTableKindRecord,
+    routes: Vec<RouteRecord>,
+    #[serde(with = "text::millis")]
+    created_at: UnixMillis,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RouteTableKindRecord {
+    Default,
+    Ordinary,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteRecord {
+    #[serde(with = "text")]
+    destination: CidrBlock,
+    next_hop: NextHopRecord,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum NextHopRecord {
+    #[serde(with = "text")]
+    Peering(PeeringConnectionId),
+}
+
+impl From<&Route> for RouteRecord {
+    fn from(route: &Route) -> Self {
+        RouteRecord {
+            destination: route.destination,
+            next_hop: match route.next_hop {
+                NextHop::Peering(peering) => NextHopRecord::Peering(peering),
+            },
+        }
+    }
+}
+
+impl From<RouteRecord> for Route {
+    fn from(route: RouteRecord) -> Self {
+        Route {
+            destination: route.destination,
+            next_hop: match route.next_hop {
+                NextHopRecord::Peering(peering) => NextHop::Peering(peering),
+            },
+        }
+    }
+}
+
+impl Stored for RouteTableRecord {
+    type Domain = RouteTable;
+    const VERSION: u32 = 1;
+
+    fn from_domain(table: &RouteTable) -> Self {
+        RouteTableRecord {
+            v: Self::VERSION,
+            id: table.id,
+            legacy_id: table.legacy_id,
+            vpc: table.vpc,
+            name: table.name.clone(),
+            kind: match table.kind {
+                RouteTableKind::Default => RouteTableKindRecord::Default,
+                RouteTableKind::Ordinary => RouteTableKindRecord::Ordinary,
+            },
+            routes: table.routes.iter().map(RouteRecord::from).collect(),
+            created_at: table.created_at,
+        }
+    }
+
+    fn into_domain(self) -> Result<RouteTable, &'static str> {
+        let destinations: BTreeSet<CidrBlock> =
+            self.routes.iter().map(|route| route.destination).collect();
+        if destinations.len() != self.routes.len() {
+            return Err("two routes have the same destination");
+        }
+        Ok(RouteTable {
+            id: self.id,
+            legacy_id: self.legacy_id,
+            vpc: self.vpc,
+            name: self.name,
+            kind: match self.kind {
+                RouteTableKindRecord::Default => RouteTableKind::Default,
+                RouteTableKindRecord::Ordinary => RouteTableKind::Ordinary,
+            },
+            routes: self.routes.into_iter().map(Route::from).collect(),
+            created_at: self.created_at,
+        })
+    }
+}
