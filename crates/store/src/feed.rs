@@ -167,7 +167,7 @@ mod tests {
         feed.publish((11..=15).map(|n| change(n, 1)).collect());
         assert_eq!(revisions(&feed, 12), Ok(vec![13, 14, 15]));
         assert_eq!(revisions(&feed, 11), Err(12));
-        feed.publish(vec![change(16, 95)]);
+        feed.publish(vec![change(16, 97)]);
         assert_eq!(revisions(&feed, 14), Ok(vec![15, 16]));
         assert_eq!(revisions(&feed, 13), Err(14));
         feed.publish(vec![change(17, 1000)]);
