@@ -1,3 +1,21 @@
-//! The Tencent Cloud dialect.
+//! The Tencent Cloud dialect of the public API, version 2: what arrives at `/v2/index.php`.
+//!
+//! The way of a request: [`Parameters::from_query`] or [`Parameters::from_body`], [`Common::parse`],
+//! [`signature::verify`] with the key that the SecretId names, [`parse_command`]; then the use case;
+//! then [`render`] or [`render_error`]. Vendor words stop in this module. Which actions exist is one
+//! table, [`action::ACTIONS`]; which error answers with which code is one table, [`ApiError::code`].
+
+pub mod action;
+pub mod error;
+pub mod invented;
 pub mod parameters;
+mod read;
+pub mod request;
+pub mod response;
 pub mod signature;
+
+pub use error::ApiError;
+pub use parameters::{ParameterLimits, Parameters, ParametersError};
+pub use request::{AllowedBandwidths, Common, Limits, Parsed, parse, parse_command};
+pub use response::{CONTENT_TYPE, render, render_error};
+pub use signature::{Method, SignatureError, SignatureMethod, SignedRequest, sign, verify};
