@@ -192,3 +192,42 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.push(suffix);
     PathBuf::from(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version_of(connection: &Connection) -> i64 {
+        connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn an_older_schema_is_migrated_step_by_step_and_keeps_its_content() {
+        let steps = [
+            "CREATE TABLE t (x); INSERT INTO t VALUES (1)",
+            "ALTER TABLE t ADD COLUMN y DEFAULT 7",
+            "UPDATE t SET y = y + x",
+        ];
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, &steps[..1]).unwrap();
+        assert_eq!(version_of(&connection), 1);
+        migrate(&mut connection, 1, &steps).unwrap();
+        assert_eq!(version_of(&connection), 3);
+        migrate(&mut connection, 3, &steps).unwrap();
+        let row = connection.query_row("SELECT x, y FROM t", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        });
+        assert_eq!(row, Ok((1, 8)));
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let steps = ["CREATE TABLE t (x)", "NOT SQL"];
+        assert!(migrate(&mut connection, 0, &steps).is_err());
+        assert_eq!(version_of(&connection), 0);
+        assert!(!connection.table_exists(None, "t").unwrap());
+    }
+}

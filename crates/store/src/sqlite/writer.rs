@@ -343,3 +343,104 @@ impl ToSql for StoredValue<'_> {
         Ok(ToSqlOutput::Borrowed(value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::schema;
+    use super::*;
+    use crate::conformance::{put, writes};
+
+    fn open(folder: &Path) -> Writer {
+        let path = folder.join("state.db");
+        let lock = schema::lock(&path).unwrap();
+        let connection = schema::open_writer(&path).unwrap();
+        Writer::open(connection, lock, Retention::default(), Retention::default()).unwrap()
+    }
+
+    type Answer = oneshot::Receiver<Result<Revision, CommitError>>;
+
+    fn request(key: &str, value_bytes: usize) -> (Request, Answer) {
+        let (reply, answer) = oneshot::channel();
+        let transaction = writes([put(key, &"x".repeat(value_bytes))]);
+        (Request { transaction, reply }, answer)
+    }
+
+    fn answered(mut answer: Answer) -> Result<Revision, CommitError> {
+        answer.try_recv().expect("is answered")
+    }
+
+    #[test]
+    fn every_commit_syncs_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = open(folder.path());
+        let pragma = |name| {
+            let value = writer
+                .connection
+                .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+            value.unwrap()
+        };
+        assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+        assert_eq!(pragma("synchronous"), 2.into());
+    }
+
+    #[test]
+    fn a_full_disk_fails_the_whole_batch_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = open(folder.path());
+        let (first, kept) = request("kept", 1);
+        assert_eq!(writer.commit(vec![first]), Fate::Usable);
+        assert_eq!(answered(kept), Ok(Revision(1)));
+
+        let limit_pages = |writer: &Writer, pages: i64| {
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            writer
+                .connection
+                .query_row(&sql, [], |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
+        limit_pages(&writer, 20);
+        let (small, small_answer) = request("kept", 1);
+        let (large, large_answer) = request("large", 500_000);
+        assert_eq!(writer.commit(vec![small, large]), Fate::Usable);
+        for answer in [small_answer, large_answer] {
+            assert!(matches!(answered(answer), Err(CommitError::Backend(_))));
+        }
+        assert_eq!(
+            writer.revisions,
+            HashMap::from([("kept".into(), Revision(1))])
+        );
+
+        limit_pages(&writer, 10_000);
+        let (again, answer) = request("large", 500_000);
+        assert_eq!(writer.commit(vec![again]), Fate::Usable);
+        assert_eq!(answered(answer), Ok(Revision(2)));
+        let stored = read_revisions(&writer.connection).unwrap();
+        assert_eq!(stored, writer.revisions);
+        assert_eq!(writer.feed.subscribe().0.last(), Revision(2));
+    }
+
+    #[test]
+    fn a_writer_that_lost_its_file_refuses_everything_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = open(folder.path());
+        writer.connection.execute_batch("DROP TABLE meta").unwrap();
+        let (queue, requests) = mpsc::channel(QUEUE_TRANSACTIONS);
+        let thread = std::thread::spawn(move || writer.run(requests));
+        let (first, first_answer) = request("k", 1);
+        queue
+            .blocking_send(first)
+            .unwrap_or_else(|_| panic!("the writer runs"));
+        let outcome = first_answer.blocking_recv().unwrap();
+        assert!(matches!(outcome, Err(CommitError::Unknown(_))));
+        let (second, second_answer) = request("k", 1);
+        queue
+            .blocking_send(second)
+            .unwrap_or_else(|_| panic!("the writer runs"));
+        let outcome = second_answer.blocking_recv().unwrap();
+        assert!(matches!(outcome, Err(CommitError::Backend(_))));
+        drop(queue);
+        thread.join().unwrap();
+    }
+}
