@@ -12,6 +12,8 @@ pub mod proto;
 mod slice;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use convert::{FieldError, Problem, check_endpoint};
 pub use join::{JoinString, JoinStringError, Secret};

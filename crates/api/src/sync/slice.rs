@@ -111,7 +111,7 @@ pub fn decode_change(wire: proto::SliceChange) -> Result<SliceChange, FieldError
             ("put_peerings", wire.put_peerings),
             decode_peering,
             ("removed_peerings", wire.removed_peerings),
-            decode_key,
+            |key: proto::PeeringKey| decode_key(&key),
         )?,
     })
 }
@@ -213,7 +213,7 @@ fn encode_peering(key: PeeringKey, peering: &PeeringSlice) -> proto::Peering {
 fn decode_peering(wire: proto::Peering) -> Result<(PeeringKey, PeeringSlice), FieldError> {
     use proto::peering::PeerEnd as Wire;
 
-    let key = decode_key(required("key", wire.key)?).map_err(|error| error.within("key"))?;
+    let key = decode_key(&required("key", wire.key)?).map_err(|error| error.within("key"))?;
     let peering = PeeringSlice {
         vni: convert("vni", wire.vni)?,
         local_vpc: parse("local_vpc", &wire.local_vpc)?,
@@ -237,7 +237,7 @@ fn encode_key((peering, side): PeeringKey) -> proto::PeeringKey {
     }
 }
 
-fn decode_key(wire: proto::PeeringKey) -> Result<PeeringKey, FieldError> {
+fn decode_key(wire: &proto::PeeringKey) -> Result<PeeringKey, FieldError> {
     Ok((
         parse("peering_id", &wire.peering_id)?,
         side_from("side", wire.side)?,

@@ -1,3 +1,5 @@
+//! Decoding, bounds and lenience.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,1 +1,305 @@
+//! From outcomes to JSON, whole bodies compared.
 
+use model::outcome::Page;
+use model::peering::{ChargeType, QosLevel};
+use model::{
+    AppId, Bandwidth, Name, PeeringConnection, PeeringEnd, Route, Side, Subnet, TaskId, TaskKind,
+    Uin, Vni, Zone,
+};
+use serde_json::{Value, json};
+
+use super::*;
+
+// 2016-01-06 20:56:07 in UTC+8.
+const CREATED: UnixMillis = UnixMillis(1_452_084_967_900);
+
+fn vpc(legacy: &str, id: &str, cidr: &str) -> Vpc {
+    Vpc {
+        id: id.parse().unwrap(),
+        legacy_id: legacy.parse().unwrap(),
+        owner: Uin(909_619_400),
+        name: Name::new("a.b").unwrap(),
+        cidr: cidr.parse().unwrap(),
+        created_at: CREATED,
+        epoch: 0,
+    }
+}
+
+fn own_vpc() -> Vpc {
+    vpc("gz_vpc_245", "vpc-8e0ypm3z", "10.0.0.0/16")
+}
+
+fn table() -> RouteTable {
+    RouteTable {
+        id: "rtb-85alck92".parse().unwrap(),
+        legacy_id: "gz_rtb_359".parse().unwrap(),
+        vpc: own_vpc().id,
+        name: Name::new("default").unwrap(),
+        kind: RouteTableKind::Default,
+        routes: vec![Route {
+            destination: "10.1.0.0/16".parse().unwrap(),
+            next_hop: NextHop::Peering("pcx-6gw5wvmk".parse().unwrap()),
+        }],
+        created_at: CREATED,
+    }
+}
+
+fn subnet() -> SubnetView {
+    SubnetView {
+        subnet: Subnet {
+            id: "subnet-3lzrkspo".parse().unwrap(),
+            legacy_id: "gz_subnet_18748".parse().unwrap(),
+            vpc: own_vpc().id,
+            name: Name::new("tttt").unwrap(),
+            cidr: "10.0.200.0/24".parse().unwrap(),
+            zone: Zone(100_002),
+            route_table: table().id,
+            created_at: CREATED,
+        },
+        vpc: own_vpc(),
+        route_table: table(),
+    }
+}
+
+fn peering(state: PeeringState) -> PeeringView {
+    let accepter = vpc("sh_vpc_20", "vpc-kx49lmyv", "10.1.0.0/16");
+    PeeringView {
+        peering: PeeringConnection {
+            id: "pcx-dt8c7fa0".parse().unwrap(),
+            name: Name::new("demo").unwrap(),
+            requester: PeeringEnd::from(&own_vpc()),
+            accepter: PeeringEnd::from(&accepter),
+            bandwidth: Bandwidth::from_mbps(20),
+            charge_type: ChargeType::default(),
+            qos_level: QosLevel::default(),
+            vni: Vni::FIRST,
+            state,
+            task: None,
+            created_at: CREATED,
+        },
+        requester_app_id: AppId(1_351_000_042),
+        accepter_app_id: AppId(1_351_000_043),
+    }
+}
+
+fn task(state: TaskState) -> Outcome {
+    Outcome::TaskResult(Task {
+        id: TaskId(112_245),
+        owner: Uin(1),
+        kind: TaskKind::Create,
+        peering: "pcx-6gw5wvmk".parse().unwrap(),
+        state,
+        created_at: CREATED,
+        deadline: CREATED,
+    })
+}
+
+fn check(outcome: &Outcome, payload: &Value) {
+    let mut expected = json!({"code": 0, "message": "", "codeDesc": "Success"});
+    let fields = payload.as_object().unwrap().clone();
+    expected.as_object_mut().unwrap().extend(fields);
+    let rendered: Value = serde_json::from_slice(&render(outcome)).unwrap();
+    assert_eq!(
+        rendered,
+        expected,
+        "\n{}",
+        String::from_utf8_lossy(&render(outcome))
+    );
+}
+
+#[test]
+fn success_is_exactly_this_text() {
+    assert_eq!(
+        render(&Outcome::Done),
+        br#"{"code":0,"message":"","codeDesc":"Success"}"#
+    );
+    assert_eq!(
+        render(&Outcome::TaskStarted(TaskId(112_245))),
+        br#"{"code":0,"message":"","codeDesc":"Success","taskId":112245}"#
+    );
+}
+
+#[test]
+fn a_refusal_has_an_integer_code_and_no_payload() {
+    let rendered = render_error(&ApiError::missing("vpcId"));
+    assert_eq!(
+        rendered,
+        br#"{"code":4000,"message":"parameter [vpcId] is missing","codeDesc":"InvalidParameter"}"#
+    );
+}
+
+#[test]
+fn a_task_tells_its_state_and_the_peering_when_it_succeeded() {
+    let at = CREATED;
+    check(
+        &task(TaskState::Running),
+        &json!({"data": {"status": 2, "output": {"errorCode": 0, "errorMsg": ""}}}),
+    );
+    check(
+        &task(TaskState::Succeeded { at }),
+        &json!({"data": {"status": 0, "output":
+            {"errorCode": 0, "errorMsg": "", "uniqVpcPeerId": "pcx-6gw5wvmk"}}}),
+    );
+    let message = "region sh has no gateway".to_owned();
+    check(
+        &task(TaskState::Failed { at, message }),
+        &json!({"data": {"status": 1, "output":
+            {"errorCode": 5100, "errorMsg": "region sh has no gateway"}}}),
+    );
+}
+
+#[test]
+fn a_peering_has_the_types_that_clients_decode() {
+    let page = |items: Vec<PeeringView>| {
+        Outcome::Peerings(Page {
+            total: items.len() as u64,
+            items,
+        })
+    };
+    check(
+        &page(vec![peering(PeeringState::Active { since: CREATED })]),
+        &json!({"totalCount": 1, "data": [{
+            "vpcId": "gz_vpc_245", "unVpcId": "vpc-8e0ypm3z", "uniqVpcId": "vpc-8e0ypm3z",
+            "peerVpcId": "sh_vpc_20", "unPeerVpcId": "vpc-kx49lmyv", "uniqPeerVpcId": "vpc-kx49lmyv",
+            "appId": "1351000042", "peerAppId": "1351000043",
+            "peeringConnectionId": "pcx-dt8c7fa0", "peeringConnectionName": "demo",
+            "state": 1, "createTime": "2016-01-06 20:56:07", "uin": 909_619_400, "peerUin": 909_619_400,
+            "region": "gz", "peerRegion": "sh", "bandwidth": 20, "type": 1,
+        }]}),
+    );
+    check(&page(vec![]), &json!({"totalCount": 0, "data": []}));
+}
+
+#[test]
+fn states_have_their_documented_numbers() {
+    let since = CREATED;
+    for (state, number) in [
+        (PeeringState::Pending { expires_at: since }, 0),
+        (PeeringState::Active { since }, 1),
+        (PeeringState::Expired { since }, 2),
+        (PeeringState::Rejected { since }, 3),
+        (
+            PeeringState::Deleted {
+                by: Side::Requester,
+                since,
+            },
+            4,
+        ),
+        (
+            PeeringState::Failed {
+                since,
+                reason: String::new(),
+            },
+            5,
+        ),
+        (PeeringState::Isolated { since }, 6),
+    ] {
+        assert_eq!(state_number(&state), number);
+    }
+}
+
+fn created_subnet() -> Value {
+    json!({
+        "subnetId": "gz_subnet_18748", "unSubnetId": "subnet-3lzrkspo", "routeTableId": "gz_rtb_359",
+        "unRouteTableId": "rtb-85alck92", "subnetName": "tttt", "cidrBlock": "10.0.200.0/24",
+        "zoneId": 100_002, "zone": "ap-guangzhou-2",
+    })
+}
+
+#[test]
+fn a_new_vpc_has_both_ids_and_its_default_table() {
+    let outcome = |subnets| Outcome::VpcCreated {
+        vpc: own_vpc(),
+        subnets,
+        route_table: table(),
+    };
+    let bare = json!({
+        "vpcId": "gz_vpc_245", "unVpcId": "vpc-8e0ypm3z", "uniqVpcId": "vpc-8e0ypm3z",
+        "vpcCreateTime": "2016-01-06 20:56:07",
+        "routeTableSet": [{"routeTableId": "gz_rtb_359", "unRouteTableId": "rtb-85alck92",
+            "routeTableType": 1, "routeTableName": "default"}],
+    });
+    check(&outcome(vec![]), &bare);
+    let mut with_subnet = bare;
+    with_subnet["subnetSet"] = json!([created_subnet()]);
+    check(&outcome(vec![subnet()]), &with_subnet);
+    check(
+        &Outcome::SubnetsCreated(vec![subnet()]),
+        &json!({"subnetSet": [created_subnet()]}),
+    );
+}
+
+#[test]
+fn a_listed_vpc_counts_what_belongs_to_it() {
+    let items = vec![VpcView {
+        vpc: own_vpc(),
+        subnets: 2,
+        route_tables: 1,
+        peerings: 5,
+    }];
+    check(
+        &Outcome::Vpcs(Page { total: 7, items }),
+        &json!({"totalCount": 7, "data": [{
+            "vpcId": "gz_vpc_245", "unVpcId": "vpc-8e0ypm3z", "uniqVpcId": "vpc-8e0ypm3z",
+            "vpcName": "a.b", "cidrBlock": "10.0.0.0/16", "subnetNum": 2, "routeTableNum": 1,
+            "vpnGwNum": 0, "vpcPeerNum": 5, "vpcDeviceNum": 0, "classicLinkNum": 0, "vpgNum": 0,
+            "natNum": 0, "sflowNum": 0, "isDefault": false, "isMulticast": false,
+            "createTime": "2016-01-06 20:56:07",
+        }]}),
+    );
+}
+
+#[test]
+fn a_listed_subnet_counts_its_addresses() {
+    let mut expected = created_subnet();
+    let more = json!({
+        "vpcId": "gz_vpc_245", "unVpcId": "vpc-8e0ypm3z", "uniqVpcId": "vpc-8e0ypm3z",
+        "vpcName": "a.b", "vpcCidrBlock": "10.0.0.0/16", "subnetCreateTime": "2016-01-06 20:56:07",
+        "routeTableName": "default", "vpcDevices": 0, "networkAclId": 0, "totalIPNum": 253,
+        "availableIPNum": 253, "broadcast": false, "isDefault": false,
+    });
+    let more = more.as_object().unwrap().clone();
+    expected.as_object_mut().unwrap().extend(more);
+    let items = vec![subnet()];
+    check(
+        &Outcome::Subnets(Page { total: 1, items }),
+        &json!({"totalCount": 1, "data": [expected]}),
+    );
+}
+
+#[test]
+fn a_listed_route_table_starts_with_the_local_route_under_both_names() {
+    let routes = json!([
+        {"destinationCidrBlock": "Local", "nextType": 2, "nextHub": "Local"},
+        {"destinationCidrBlock": "10.1.0.0/16", "nextType": 4, "nextHub": "pcx-6gw5wvmk",
+            "unNextHub": "pcx-6gw5wvmk"},
+    ]);
+    let items = vec![RouteTableView {
+        route_table: table(),
+        vpc: own_vpc(),
+        subnets: 3,
+    }];
+    check(
+        &Outcome::RouteTables(Page { total: 1, items }),
+        &json!({"totalCount": 1, "data": [{
+            "vpcId": "gz_vpc_245", "unVpcId": "vpc-8e0ypm3z", "uniqVpcId": "vpc-8e0ypm3z",
+            "vpcName": "a.b", "vpcCidrBlock": "10.0.0.0/16", "routeTableId": "gz_rtb_359",
+            "unRouteTableId": "rtb-85alck92", "routeTableName": "default", "routeTableType": 1,
+            "routeTableCreateTime": "2016-01-06 20:56:07", "subnetNum": 3,
+            "routeSet": routes, "routeTableSet": routes,
+        }]}),
+    );
+}
+
+#[test]
+fn times_are_local_to_the_vendor_and_never_panic() {
+    for (millis, text) in [
+        (0, "1970-01-01 08:00:00"),
+        (-1, "1970-01-01 08:00:00"),
+        (951_782_399_999, "2000-02-29 07:59:59"),
+        (i64::MIN, "1970-01-01 08:00:00"),
+        (i64::MAX, "9999-12-31 23:59:59"),
+    ] {
+        assert_eq!(local_time(UnixMillis(millis)), text);
+    }
+}

@@ -1,3 +1,5 @@
+//! Published and derived vectors, and each reading that clients use.
+
 use proptest::prelude::*;
 
 use super::*;

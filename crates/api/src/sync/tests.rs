@@ -1,0 +1,260 @@
+//! Round trips, and refusals by field.
+
+use model::{Generation, PublicKey, Region};
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::testing::{endpoint, gateway_id, public_key, region, report, sample, slice};
+use super::*;
+
+/// Encodes to bytes and back, as a stream would.
+fn through_wire<M: prost::Message + Default>(message: &M) -> M {
+    M::decode(message.encode_to_vec().as_slice()).unwrap()
+}
+
+fn server_round_trip(message: &ServerMessage) -> Result<ServerMessage, FieldError> {
+    through_wire(&proto::ServerMessage::from(message.clone())).try_into()
+}
+
+fn gateway_round_trip(message: &GatewayMessage) -> Result<GatewayMessage, FieldError> {
+    through_wire(&proto::GatewayMessage::from(message.clone())).try_into()
+}
+
+#[test]
+fn damaged_snapshots_are_refused_by_field() {
+    type Damage = fn(&mut proto::GatewaySlice);
+    let cases: &[(&str, Damage)] = &[
+        ("gateway_id", |s| s.gateway_id = "pcx-aaaaaaaa".into()),
+        ("region", |s| s.region = "mars".into()),
+        ("overlay_address", |s| s.overlay_address = "100.64.0".into()),
+        ("tunnel_peers.public_key", |s| {
+            s.tunnel_peers[0].public_key.truncate(31);
+        }),
+        ("tunnel_peers.endpoint", |s| {
+            s.tunnel_peers[0].endpoint = Some("gw".into());
+        }),
+        ("tunnel_peers.gateway_id", |s| {
+            s.tunnel_peers[0].gateway_id.clear();
+        }),
+        ("tunnel_peers", |s| {
+            s.tunnel_peers.push(s.tunnel_peers[0].clone());
+        }),
+        ("vpcs.cidr", |s| s.vpcs[0].cidr = "10.0.0.1/16".into()),
+        ("vpcs.legacy_id", |s| s.vpcs[0].legacy_id = "226".into()),
+        ("vpcs", |s| s.vpcs.push(s.vpcs[0].clone())),
+        ("vpcs.subnets.cidr", |s| {
+            s.vpcs[0].subnets[0].cidr = "10.9.0.0/24".into();
+        }),
+        ("vpcs.subnets.routes.destination", |s| {
+            s.vpcs[0].subnets[0].routes[0].destination = "10.0.3.0/24".into();
+        }),
+        ("vpcs.subnets.routes.peering_id", |s| {
+            s.vpcs[0].subnets[0].routes[0].peering_id = "pcx".into();
+        }),
+        ("peerings.key", |s| s.peerings[0].key = None),
+        ("peerings.key.side", |s| {
+            s.peerings[0].key.as_mut().unwrap().side = 0;
+        }),
+        ("peerings.vni", |s| s.peerings[0].vni = 0),
+        ("peerings.vni", |s| s.peerings[0].vni = 1 << 24),
+        ("peerings.peer_end", |s| s.peerings[0].peer_end = None),
+        ("peerings", |s| s.peerings.push(s.peerings[0].clone())),
+    ];
+    for (field, damage) in cases {
+        let mut wire = encode_snapshot(&sample());
+        damage(&mut wire);
+        let error = decode_snapshot(wire).unwrap_err();
+        assert_eq!(error.field, *field, "{error}");
+    }
+}
+
+#[test]
+fn a_change_leads_forward_and_names_an_entry_once() {
+    let mut next = sample();
+    next.generation = Generation(8);
+    next.vpcs.clear();
+    let change = encode_change(&sample().change_to(&next));
+    assert_eq!(change.removed_vpcs.len(), 1);
+    assert!(decode_change(change.clone()).is_ok());
+
+    let backwards = proto::SliceChange {
+        to: 7,
+        ..change.clone()
+    };
+    assert_eq!(decode_change(backwards).unwrap_err().field, "to");
+
+    let mut both = change;
+    both.put_vpcs = encode_snapshot(&sample()).vpcs;
+    assert_eq!(decode_change(both).unwrap_err().field, "removed_vpcs");
+}
+
+#[test]
+fn an_unusable_endpoint_is_left_out_of_a_snapshot() {
+    let mut slice = sample();
+    for peer in slice.tunnel_peers.values_mut() {
+        peer.endpoint = Some("no port".into());
+    }
+    assert_eq!(encode_snapshot(&slice).tunnel_peers[0].endpoint, None);
+}
+
+fn small_report() -> Report {
+    Report {
+        generation: Generation(1),
+        errors: vec![],
+        peerings: Default::default(),
+        pairs: Default::default(),
+        unix_millis: 0,
+    }
+}
+
+#[test]
+fn a_report_that_is_too_long_is_cut_when_sent_and_refused_when_received() {
+    let error = ApplyError {
+        subject: "\u{793a}".repeat(1000),
+        message: "\u{793a}".repeat(1000),
+    };
+    let report = Report {
+        errors: vec![error; 1000],
+        ..small_report()
+    };
+    let wire = proto::Report::from(report);
+    assert_eq!(wire.errors.len(), 256);
+    let mut received = Report::try_from(wire.clone()).unwrap();
+    assert_eq!(received.errors[0].subject.chars().count(), 85);
+    received.errors.clear();
+    assert_eq!(received, small_report());
+
+    let mut longer = wire;
+    longer.errors.push(proto::ApplyError::default());
+    assert_eq!(Report::try_from(longer).unwrap_err().field, "errors");
+}
+
+#[test]
+fn causes_of_drops_are_plain_words() {
+    for cause in ["", "Wrong", "a b", "a\"", &"x".repeat(65)] {
+        let report = proto::PeeringReport {
+            peering_id: "pcx-aaaaaaaa".into(),
+            side: 1,
+            vni: 1,
+            sent: Some(proto::Traffic::default()),
+            received: Some(proto::Traffic::default()),
+            drops: [(cause.to_owned(), 1)].into(),
+            ..Default::default()
+        };
+        let wire = proto::Report {
+            peerings: vec![report],
+            ..Default::default()
+        };
+        let error = Report::try_from(wire).unwrap_err();
+        assert_eq!(error.field, "peerings.drops", "{cause}");
+    }
+}
+
+#[test]
+fn empty_messages_are_refused() {
+    let gateway = GatewayMessage::try_from(proto::GatewayMessage::default()).unwrap_err();
+    let server = ServerMessage::try_from(proto::ServerMessage::default()).unwrap_err();
+    assert_eq!(
+        (gateway.field, server.field),
+        ("kind".into(), "kind".into())
+    );
+}
+
+#[test]
+fn a_join_request_hides_its_secret() {
+    let request = JoinRequest {
+        secret: Secret::new(b"0123456789abcdef".to_vec()),
+        tunnel_public_key: PublicKey([1; 32]),
+        endpoint: None,
+        software_version: "0.1.0".into(),
+    };
+    let wire = proto::JoinRequest::from(request.clone());
+    for shown in [format!("{request:?}"), format!("{wire:?}")] {
+        assert!(
+            !shown.contains("012345") && !shown.contains("48, 49"),
+            "{shown}"
+        );
+    }
+    assert_eq!(JoinRequest::try_from(through_wire(&wire)), Ok(request));
+    let without_secret = proto::JoinRequest {
+        secret: vec![],
+        ..wire
+    };
+    assert_eq!(
+        JoinRequest::try_from(without_secret).unwrap_err().field,
+        "secret"
+    );
+}
+
+#[test]
+fn a_join_reply_round_trips() {
+    let reply = JoinReply {
+        gateway: sample().gateway,
+        region: Region::Shanghai,
+    };
+    let wire = through_wire(&proto::JoinReply::from(reply.clone()));
+    assert_eq!(JoinReply::try_from(wire), Ok(reply));
+}
+
+proptest! {
+    #[test]
+    fn snapshots_round_trip(slice in slice()) {
+        let message = ServerMessage::Snapshot(slice);
+        prop_assert_eq!(server_round_trip(&message), Ok(message));
+    }
+
+    #[test]
+    fn changes_round_trip(from in slice(), to in slice(), generation in 0u64..u64::MAX) {
+        let (mut from, mut to) = (from, to);
+        (from.generation, to.generation) = (Generation(generation), Generation(generation + 1));
+        let message = ServerMessage::Change(from.change_to(&to));
+        prop_assert_eq!(server_round_trip(&message), Ok(message));
+    }
+
+    #[test]
+    fn welcomes_and_hellos_round_trip(
+        unix_millis in any::<u64>(), gateway in gateway_id(), region in region(),
+        tunnel_public_key in public_key(), endpoint in endpoint(), running in any::<u64>(),
+    ) {
+        let welcome = ServerMessage::Welcome(Welcome { unix_millis, gateway, region });
+        prop_assert_eq!(server_round_trip(&welcome), Ok(welcome));
+        let hello = GatewayMessage::Hello(Hello {
+            tunnel_public_key,
+            endpoint,
+            software_version: "0.1.0".into(),
+            unix_millis,
+            running: Generation(running),
+        });
+        prop_assert_eq!(gateway_round_trip(&hello), Ok(hello));
+    }
+
+    #[test]
+    fn reports_round_trip(report in report()) {
+        for message in [GatewayMessage::Report(report), GatewayMessage::SnapshotRequest] {
+            prop_assert_eq!(gateway_round_trip(&message), Ok(message));
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(wire) = proto::GatewayMessage::decode(bytes.as_slice()) {
+            let _ = GatewayMessage::try_from(wire);
+        }
+        if let Ok(wire) = proto::ServerMessage::decode(bytes.as_slice()) {
+            let _ = ServerMessage::try_from(wire);
+        }
+    }
+
+    #[test]
+    fn no_damage_to_a_snapshot_makes_the_decoder_panic(
+        at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut bytes =
+            proto::ServerMessage::from(ServerMessage::Snapshot(sample())).encode_to_vec();
+        let position = at.index(bytes.len());
+        bytes[position] = byte;
+        if let Ok(wire) = proto::ServerMessage::decode(bytes.as_slice()) {
+            let _ = ServerMessage::try_from(wire);
+        }
+    }
+}
