@@ -1,6 +1,6 @@
 //! Round trips, and refusals by field.
 
-use model::{Generation, PublicKey, Region};
+use model::{Generation, PeeringConnectionId, PublicKey, Region, VpcId};
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -66,6 +66,27 @@ fn damaged_snapshots_are_refused_by_field() {
         let error = decode_snapshot(wire).unwrap_err();
         assert_eq!(error.field, *field, "{error}");
     }
+}
+
+#[test]
+fn a_snapshot_of_ten_thousand_peerings_fits_into_a_message() {
+    let mut slice = sample();
+    let key = *slice.peerings.keys().next().unwrap();
+    let peering = slice.peerings[&key].clone();
+    for number in 0..10_000 {
+        let id = PeeringConnectionId::from_entropy(number);
+        slice.peerings.insert((id, key.1), peering.clone());
+    }
+    let vpc = slice.vpcs.values().next().unwrap().clone();
+    for number in 0..1_000 {
+        slice.vpcs.insert(VpcId::from_entropy(number), vpc.clone());
+    }
+    let wire = proto::ServerMessage::from(ServerMessage::Snapshot(slice));
+    assert!(
+        (1 << 20..8 << 20).contains(&wire.encoded_len()),
+        "{}",
+        wire.encoded_len()
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The Tencent Cloud dialect of the public API, version 2: what arrives at `/v2/index.php`.
 //!
-//! The way of a request: [`Parameters::from_query`] or [`Parameters::from_body`], [`Common::parse`],
-//! [`signature::verify`] with the key that the SecretId names, [`parse_command`]; then the use case;
-//! then [`render`] or [`render_error`]. Vendor words stop in this module. Which actions exist is one
+//! The way of a request: [`Parameters::from_query`] for a GET or [`Parameters::from_body`] for a POST
+//! (whose query string is ignored), [`Common::parse`], [`signature::verify`] with the key that the
+//! SecretId names, [`parse_command`]; then the use case; then [`render`] or [`render_error`]. Vendor words stop in this module. Which actions exist is one
 //! table, [`action::ACTIONS`]; which error answers with which code is one table, [`ApiError::code`].
 
 pub mod action;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
@@ -189,6 +190,23 @@ impl Parameters {
             let (name, value) = &self.pairs[*position];
             (normalised.as_str(), name.as_str(), value.as_str())
         })
+    }
+
+    /// SHA-256 over every parameter that counts, `Signature` excepted: equal for a request and its
+    /// exact repetition, in whatever order and encoding it is sent. Values that a signature leaves
+    /// out are covered too.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut context = digest::Context::new(&digest::SHA256);
+        let covered = self.effective().filter(|(name, _, _)| *name != "Signature");
+        for (name, _, value) in covered {
+            // Lengths first, so that no two lists of pairs give the same bytes.
+            for text in [name, value] {
+                context.update(&(text.len() as u64).to_be_bytes());
+                context.update(text.as_bytes());
+            }
+        }
+        let digest = context.finish();
+        digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
 
     /// The indexes `N` of the list `name.N` or `name.N.field`, ascending. Gaps are allowed: some

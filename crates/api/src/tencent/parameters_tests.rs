@@ -190,6 +190,22 @@ fn cut_multipart_bodies_are_refused() {
 }
 
 #[test]
+fn a_fingerprint_tells_requests_apart_but_not_repetitions() {
+    let of = |text: &str| query(text).unwrap().fingerprint();
+    let first = of("Action=x&Nonce=1&a.b=@v&Signature=s");
+    assert_eq!(of("a_b=%40v&Nonce=1&Action=x&Signature=other"), first);
+    for other in [
+        "Action=x&Nonce=2&a.b=@v",
+        "Action=x&Nonce=1&a.b=@w",
+        "Action=x&Nonce=1&a.b=@v&c=",
+        "Action=x&Nonce=1a.b&@v=",
+        "Action=x&Nonce=1",
+    ] {
+        assert_ne!(of(other), first, "{other}");
+    }
+}
+
+#[test]
 fn debugging_shows_names_only() {
     let shown = format!("{:?}", query("Token=verysecret").unwrap());
     assert_eq!(shown, "[\"Token\"]");
