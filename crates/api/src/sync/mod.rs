@@ -23,6 +23,6 @@ pub use message::{
 };
 pub use slice::{decode_change, decode_snapshot, encode_change, encode_snapshot};
 
-/// The largest message that either side accepts. A snapshot of 10 000 peerings takes a few MiB, more
-/// than gRPC's usual limit of 4 MiB, so both ends set this one.
+/// The largest message that either side accepts. A snapshot of 1000 VPCs and 10 000 peerings at the
+/// default quotas takes about 20 MB, more than gRPC's usual limit of 4 MiB, so both ends set this one.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;

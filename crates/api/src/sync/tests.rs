@@ -1,6 +1,6 @@
 //! Round trips, and refusals by field.
 
-use model::{Generation, PeeringConnectionId, PublicKey, Region, VpcId};
+use model::{Generation, PeeringConnectionId, PublicKey, Region, SubnetId};
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -69,24 +69,23 @@ fn damaged_snapshots_are_refused_by_field() {
 }
 
 #[test]
-fn a_snapshot_of_ten_thousand_peerings_fits_into_a_message() {
+fn a_region_at_its_quotas_fits_into_a_message_but_not_into_the_usual_one() {
     let mut slice = sample();
-    let key = *slice.peerings.keys().next().unwrap();
-    let peering = slice.peerings[&key].clone();
-    for number in 0..10_000 {
-        let id = PeeringConnectionId::from_entropy(number);
-        slice.peerings.insert((id, key.1), peering.clone());
+    let peering = encode_snapshot(&slice).peerings[0].encoded_len();
+    let vpc = slice.vpcs.values_mut().next().unwrap();
+    let subnet = vpc.subnets.values().next().unwrap().clone();
+    for number in 0..10 {
+        let mut subnet = subnet.clone();
+        for third in 0..50 {
+            let destination = format!("10.100.{}.0/24", 100 + third).parse().unwrap();
+            let peering = PeeringConnectionId::from_entropy(1);
+            subnet.routes.insert(destination, peering);
+        }
+        vpc.subnets.insert(SubnetId::from_entropy(number), subnet);
     }
-    let vpc = slice.vpcs.values().next().unwrap().clone();
-    for number in 0..1_000 {
-        slice.vpcs.insert(VpcId::from_entropy(number), vpc.clone());
-    }
-    let wire = proto::ServerMessage::from(ServerMessage::Snapshot(slice));
-    assert!(
-        (1 << 20..8 << 20).contains(&wire.encoded_len()),
-        "{}",
-        wire.encoded_len()
-    );
+    let vpc = encode_snapshot(&slice).vpcs[0].encoded_len();
+    let whole = 1_000 * vpc + 10_000 * peering;
+    assert!(whole > 4 << 20 && whole < MAX_MESSAGE_BYTES / 2, "{whole}");
 }
 
 #[test]
