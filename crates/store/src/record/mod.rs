@@ -17,6 +17,8 @@ mod text;
 mod vpc;
 
 #[cfg(test)]
+mod strategies;
+#[cfg(test)]
 mod tests;
 
 pub use index::{LegacyId, LegacyIndex, Tally, VniReservation};

@@ -1,1 +1,381 @@
+//! The stored forms: golden, refused, and there and back.
 
+use model::peering::{ChargeType, QosLevel};
+use model::{
+    Bandwidth, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId, LegacyVpcId, Name,
+    NextHop, PeeringConnectionId, PeeringEnd, PeeringState, PublicKey, Quotas, Region, Route,
+    RouteTableId, RouteTableKind, SealedSecret, Side, SubnetId, TaskId, TaskKind, TaskState, Uin,
+    UnixMillis, Vni, Zone,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::strategies::record;
+use super::*;
+
+/// Key and JSON of one record of each kind, one pair of lines per record. `REGENERATE=1` rewrites
+/// it; a change of a line that was ever released needs a new record version.
+const GOLDEN: &str = include_str!("golden.txt");
+
+fn examples() -> Vec<Record> {
+    let created_at = UnixMillis(1_500_000_000_123);
+    let since = created_at;
+    let vpc = |region, number, tail: &str, cidr: &str| Vpc {
+        id: format!("vpc-{tail}").parse().unwrap(),
+        legacy_id: LegacyVpcId { region, number },
+        owner: Uin(2_407_912_486),
+        name: Name::new("b\u{fc}ro \u{793a}").unwrap(),
+        cidr: cidr.parse().unwrap(),
+        created_at,
+        epoch: 3,
+    };
+    let requester = vpc(Region::Guangzhou, 226, "8e0ypm3z", "10.0.0.0/16");
+    let accepter = vpc(Region::Shanghai, 89, "1rt9p0ab", "10.1.0.0/16");
+    let pcx: PeeringConnectionId = "pcx-6gw5wy11".parse().unwrap();
+    let table: RouteTableId = "rtb-2er1xs0d".parse().unwrap();
+    let subnet_id: SubnetId = "subnet-5gu2jxf4".parse().unwrap();
+    let vni = Vni::FIRST;
+    let legacy_table = LegacyRouteTableId {
+        region: Region::Guangzhou,
+        number: 8751,
+    };
+    let legacy_subnet = LegacySubnetId {
+        region: Region::Guangzhou,
+        number: 18720,
+    };
+    let peering = |state| PeeringConnection {
+        id: pcx,
+        name: Name::new("gz-sh").unwrap(),
+        requester: PeeringEnd::from(&requester),
+        accepter: PeeringEnd::from(&accepter),
+        bandwidth: Bandwidth::from_mbps(20),
+        charge_type: ChargeType::PostpaidByMonth95,
+        qos_level: QosLevel::Gold,
+        vni,
+        state,
+        task: Some(TaskId(4711)),
+        created_at,
+    };
+    let task = |kind, state| Task {
+        id: TaskId(4711),
+        owner: requester.owner,
+        kind,
+        peering: pcx,
+        state,
+        created_at,
+        deadline: UnixMillis(1_500_000_060_123),
+    };
+    let message = "region sh has no gateway".to_owned();
+    let gateway: GatewayId = "gw-0a1b2c3d".parse().unwrap();
+    vec![
+        Record::Account(Account {
+            uin: requester.owner,
+            app_id: model::AppId(1_251_000_001),
+            name: "example".into(),
+            quotas: Quotas::default(),
+            created_at,
+        }),
+        Record::AccessKey(AccessKey {
+            secret_id: "AKIDEXAMPLE".into(),
+            owner: requester.owner,
+            sealed_secret: SealedSecret(vec![0x00, 0x0f, 0xf0, 0xff]),
+            status: KeyStatus::Enabled,
+            created_at,
+        }),
+        Record::Vpc(requester.clone()),
+        Record::Subnet(Subnet {
+            id: subnet_id,
+            legacy_id: legacy_subnet,
+            vpc: requester.id,
+            name: Name::new("web").unwrap(),
+            cidr: "10.0.1.0/24".parse().unwrap(),
+            zone: Zone(100_002),
+            route_table: table,
+            created_at,
+        }),
+        Record::RouteTable(RouteTable {
+            id: table,
+            legacy_id: legacy_table,
+            vpc: requester.id,
+            name: Name::new("default").unwrap(),
+            kind: RouteTableKind::Default,
+            routes: vec![Route {
+                destination: accepter.cidr,
+                next_hop: NextHop::Peering(pcx),
+            }],
+            created_at,
+        }),
+        Record::Peering(peering(PeeringState::Pending {
+            expires_at: UnixMillis(1_500_604_800_123),
+        })),
+        Record::Peering(peering(PeeringState::Active { since })),
+        Record::Peering(peering(PeeringState::Deleted {
+            by: Side::Accepter,
+            since,
+        })),
+        Record::Task(task(TaskKind::Create, TaskState::Running)),
+        Record::Task(task(
+            TaskKind::Modify {
+                previous: Bandwidth::Unlimited,
+            },
+            TaskState::Failed { at: since, message },
+        )),
+        Record::Gateway(Gateway {
+            id: gateway,
+            region: Region::Shanghai,
+            identity: [0xab; 32],
+            tunnel_public_key: PublicKey([0x5c; 32]),
+            endpoint: Some("gw.example.net:51820".into()),
+            overlay_address: [100, 64, 0, 2].into(),
+            joined_at: created_at,
+        }),
+        Record::JoinToken(JoinToken {
+            secret_hash: [0x1f; 32],
+            region: Region::Shanghai,
+            expires_at: UnixMillis(1_500_003_600_123),
+        }),
+        Record::Tombstone(Tombstone {
+            peering: pcx,
+            owner: requester.owner,
+            vni,
+            awaiting: vec![gateway],
+            deleted_at: created_at,
+        }),
+        Record::Vni(VniReservation { vni, peering: pcx }),
+        Record::Legacy(LegacyIndex::Vpc(requester.legacy_id, requester.id)),
+        Record::Legacy(LegacyIndex::Subnet(legacy_subnet, subnet_id)),
+        Record::Legacy(LegacyIndex::RouteTable(legacy_table, table)),
+        Record::Tally(Tally {
+            owner: requester.owner,
+            region: Region::Guangzhou,
+            vpcs: 2,
+        }),
+    ]
+}
+
+fn text(value: &[u8]) -> &str {
+    std::str::from_utf8(value).unwrap()
+}
+
+#[test]
+fn the_stored_form_is_the_golden_one() {
+    let mut actual = String::new();
+    for record in examples() {
+        let (key, value) = encode(&record);
+        actual.push_str(&format!("{key}\n{}\n\n", text(&value)));
+    }
+    if std::env::var_os("REGENERATE").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/record/golden.txt");
+        std::fs::write(path, &actual).unwrap();
+        return;
+    }
+    assert_eq!(actual, GOLDEN);
+}
+
+#[test]
+fn golden_records_are_read() {
+    let read = GOLDEN.split_terminator("\n\n").map(|pair| {
+        let (key, value) = pair.split_once('\n').unwrap();
+        decode(key, value.as_bytes()).unwrap()
+    });
+    assert_eq!(read.collect::<Vec<_>>(), examples());
+}
+
+/// Decodes a golden record after a change of its JSON object.
+fn decode_changed(
+    record: &Record,
+    change: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>),
+) -> Result<Record, RecordError> {
+    let (key, value) = encode(record);
+    let mut fields = serde_json::from_slice(&value).unwrap();
+    change(&mut fields);
+    decode(&key.to_string(), &serde_json::to_vec(&fields).unwrap())
+}
+
+#[test]
+fn newer_versions_are_refused_whatever_they_hold() {
+    for record in examples() {
+        let result = decode_changed(&record, |fields| {
+            fields.insert("v".into(), 2.into());
+            fields.insert("something_new".into(), 1.into());
+        });
+        assert!(
+            matches!(
+                result,
+                Err(RecordError::Newer {
+                    found: 2,
+                    supported: 1,
+                    ..
+                })
+            ),
+            "{result:?}"
+        );
+        let result = decode_changed(&record, |fields| {
+            fields.insert("v".into(), 0.into());
+        });
+        assert!(matches!(result, Err(RecordError::Inconsistent { .. })));
+    }
+}
+
+#[test]
+fn unknown_fields_are_refused_at_every_depth() {
+    for record in examples() {
+        let (_, value) = encode(&record);
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&value).unwrap();
+        let nested = fields.iter().filter(|(_, value)| value.is_object());
+        let mut places: Vec<Option<String>> = nested.map(|(name, _)| Some(name.clone())).collect();
+        places.push(None);
+        for place in places {
+            let result = decode_changed(&record, |fields| {
+                let object = match &place {
+                    Some(name) => fields[name].as_object_mut().unwrap(),
+                    None => fields,
+                };
+                object.insert("something_new".into(), 1.into());
+            });
+            assert!(
+                matches!(result, Err(RecordError::Malformed { .. })),
+                "{place:?}: {result:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_field_can_be_left_out_unnoticed() {
+    for record in examples() {
+        let (_, value) = encode(&record);
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&value).unwrap();
+        for name in fields.keys().filter(|name| !fields[*name].is_null()) {
+            let result = decode_changed(&record, |fields| {
+                fields.remove(name);
+            });
+            assert_ne!(result.ok(), Some(record.clone()), "without {name}");
+        }
+    }
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    let examples = examples();
+    let find = |prefix: &str| {
+        let matches = |record: &&Record| record.key().to_string().starts_with(prefix);
+        examples.iter().find(matches).unwrap()
+    };
+    let end = |vpc: &str, cidr: &str| {
+        serde_json::json!({
+            "vpc": vpc, "legacy_id": "sh_vpc_89", "owner": "1", "cidr": cidr,
+        })
+    };
+    let route = serde_json::json!({
+        "destination": "10.1.0.0/16", "next_hop": {"peering": "pcx-6gw5wy11"},
+    });
+    for (prefix, field, value) in [
+        ("vpc/", "cidr", "10.0.0.1/16".into()),
+        ("vpc/", "name", "".into()),
+        ("vpc/", "legacy_id", "gz_vpc_0226".into()),
+        ("vpc/", "owner", "+7".into()),
+        ("vpc/", "owner", 7.into()),
+        ("vpc/", "epoch", (-1).into()),
+        ("key/", "sealed_secret", "0".into()),
+        ("key/", "sealed_secret", "0G".into()),
+        ("key/", "sealed_secret", "AB".into()),
+        ("key/", "status", "unknown".into()),
+        ("pcx/", "vni", 0.into()),
+        ("pcx/", "vni", (1 << 24).into()),
+        ("pcx/", "accepter", end("vpc-8e0ypm3z", "10.9.0.0/16")),
+        ("pcx/", "accepter", end("vpc-1rt9p0ab", "10.0.9.0/24")),
+        ("pcx/", "state", serde_json::json!({"name": "active"})),
+        ("gateway/", "overlay_address", "10.0.0.1".into()),
+        ("gateway/", "region", "ap-shanghai".into()),
+        ("gateway/", "identity", "ab".into()),
+        ("rtb/", "routes", vec![route.clone(), route].into()),
+        ("legacy/", "id", "subnet-5gu2jxf4".into()),
+        ("vni/", "vni", 0.into()),
+    ] {
+        let shown = format!("{prefix} {field} {value}");
+        let result = decode_changed(find(prefix), |fields| {
+            let old = fields.insert(field.into(), value);
+            assert!(old.is_some(), "{shown}: no such field");
+        });
+        assert!(
+            matches!(
+                result,
+                Err(RecordError::Malformed { .. } | RecordError::Inconsistent { .. })
+            ),
+            "{shown}: {result:?}"
+        );
+    }
+}
+
+#[test]
+fn a_record_belongs_under_its_own_key() {
+    let examples = examples();
+    let (_, value) = encode(&examples[2]);
+    let result = decode("vpc/vpc-00000000", &value);
+    assert!(matches!(result, Err(RecordError::Misplaced { .. })));
+    for json in ["", "{", "[]", "null", "7", "{\"v\":-1}", "{\"v\":\"1\"}"] {
+        let result = decode("vpc/vpc-00000000", json.as_bytes());
+        assert!(
+            matches!(result, Err(RecordError::Malformed { .. })),
+            "{json}"
+        );
+    }
+}
+
+#[test]
+fn other_spellings_are_no_keys() {
+    for key in [
+        "",
+        "vpc",
+        "vpc/",
+        "vpc/gz_vpc_226",
+        "vpc/vpc-8e0ypm3z/",
+        "/vpc/vpc-8e0ypm3z",
+        "VPC/vpc-8e0ypm3z",
+        "account/007",
+        "account/+7",
+        "account/7 ",
+        "key/",
+        "key/a/b",
+        "key/a b",
+        "vni/0",
+        "vni/16777216",
+        "tally/7",
+        "tally/7/ap-guangzhou",
+        "legacy/226",
+        "join/ab",
+        "join/ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB",
+        "unknown/7",
+    ] {
+        assert_eq!(key.parse::<Key>(), Err(KeyError(key.to_owned())));
+    }
+}
+
+#[test]
+fn a_sealed_secret_is_not_shown_by_errors() {
+    let result = decode_changed(&examples()[1], |fields| {
+        fields.insert("sealed_secret".into(), "deadbeefzz".into());
+    });
+    let error = result.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(!format!("{error} {source} {error:?}").contains("deadbeef"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn what_is_encoded_is_decoded(record in record()) {
+        let (key, value) = encode(&record);
+        prop_assert_eq!(key.to_string().parse(), Ok(key.clone()));
+        prop_assert_eq!(decode(&key.to_string(), &value).unwrap(), record);
+    }
+
+    #[test]
+    fn no_text_makes_decoding_panic(key in "[a-z]{1,8}/\\PC{0,20}", value in vec(any::<u8>(), 0..80)) {
+        prop_assert!(decode(&key, &value).is_err());
+    }
+}

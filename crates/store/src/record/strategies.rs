@@ -1,0 +1,325 @@
+//! Random records for the property tests.
+
+use model::peering::{ChargeType, QosLevel};
+use model::{
+    Bandwidth, CidrBlock, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId, LegacyVpcId,
+    Name, NextHop, PeeringConnectionId, PeeringEnd, PeeringState, PublicKey, Quotas, Region, Route,
+    RouteTableId, RouteTableKind, SealedSecret, Side, SubnetId, TaskId, TaskKind, TaskState, Uin,
+    UnixMillis, Vni, VpcId, Zone,
+};
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+
+fn region() -> impl Strategy<Value = Region> {
+    select(Region::ALL)
+}
+
+fn name() -> impl Strategy<Value = Name> {
+    "\\PC{1,60}".prop_filter_map("a name", |text| Name::new(&text).ok())
+}
+
+fn cidr() -> impl Strategy<Value = CidrBlock> {
+    (any::<u32>(), 0u8..=32).prop_map(|(address, len)| CidrBlock::new(address.into(), len).unwrap())
+}
+
+fn millis() -> impl Strategy<Value = UnixMillis> {
+    any::<i64>().prop_map(UnixMillis)
+}
+
+fn vni() -> impl Strategy<Value = Vni> {
+    (1..=Vni::MAX.get()).prop_map(|number| Vni::try_from(number).unwrap())
+}
+
+fn bandwidth() -> impl Strategy<Value = Bandwidth> {
+    any::<u32>().prop_map(Bandwidth::from_mbps)
+}
+
+fn vpc() -> impl Strategy<Value = Vpc> {
+    (
+        any::<u64>(),
+        region(),
+        any::<u32>(),
+        any::<u64>(),
+        name(),
+        cidr(),
+        millis(),
+        any::<u64>(),
+    )
+        .prop_map(
+            |(id, region, number, owner, name, cidr, created_at, epoch)| Vpc {
+                id: VpcId::from_entropy(id),
+                legacy_id: LegacyVpcId { region, number },
+                owner: Uin(owner),
+                name,
+                cidr,
+                created_at,
+                epoch,
+            },
+        )
+}
+
+fn state() -> impl Strategy<Value = PeeringState> {
+    let side = select(vec![Side::Requester, Side::Accepter]);
+    prop_oneof![
+        millis().prop_map(|expires_at| PeeringState::Pending { expires_at }),
+        millis().prop_map(|since| PeeringState::Active { since }),
+        millis().prop_map(|since| PeeringState::Expired { since }),
+        millis().prop_map(|since| PeeringState::Rejected { since }),
+        (millis(), any::<String>())
+            .prop_map(|(since, reason)| PeeringState::Failed { since, reason }),
+        millis().prop_map(|since| PeeringState::Isolated { since }),
+        (side, millis()).prop_map(|(by, since)| PeeringState::Deleted { by, since }),
+    ]
+}
+
+fn peering() -> impl Strategy<Value = PeeringConnection> {
+    let charge = select(vec![
+        ChargeType::PostpaidByDayMax,
+        ChargeType::PostpaidByMonth95,
+    ]);
+    let qos = select(vec![QosLevel::Platinum, QosLevel::Gold, QosLevel::Silver]);
+    let ends = (vpc(), vpc()).prop_filter("ends that can be peered", |(one, other)| {
+        one.id != other.id && !one.cidr.overlaps(other.cidr)
+    });
+    let rest = (vni(), state(), option::of(any::<u64>()), millis());
+    (any::<u64>(), name(), ends, bandwidth(), charge, qos, rest).prop_map(
+        |(id, name, (requester, accepter), bandwidth, charge_type, qos_level, rest)| {
+            let (vni, state, task, created_at) = rest;
+            PeeringConnection {
+                id: PeeringConnectionId::from_entropy(id),
+                name,
+                requester: PeeringEnd::from(&requester),
+                accepter: PeeringEnd::from(&accepter),
+                bandwidth,
+                charge_type,
+                qos_level,
+                vni,
+                state,
+                task: task.map(TaskId),
+                created_at,
+            }
+        },
+    )
+}
+
+fn task() -> impl Strategy<Value = Task> {
+    let kind = prop_oneof![
+        select(vec![
+            TaskKind::Create,
+            TaskKind::Reject,
+            TaskKind::Enable,
+            TaskKind::Delete
+        ]),
+        millis().prop_map(|expires_at| TaskKind::Accept { expires_at }),
+        bandwidth().prop_map(|previous| TaskKind::Modify { previous }),
+    ];
+    let state = prop_oneof![
+        Just(TaskState::Running),
+        millis().prop_map(|at| TaskState::Succeeded { at }),
+        (millis(), any::<String>()).prop_map(|(at, message)| TaskState::Failed { at, message }),
+    ];
+    (any::<[u64; 3]>(), kind, state, millis(), millis()).prop_map(
+        |([id, owner, peering], kind, state, created_at, deadline)| Task {
+            id: TaskId(id),
+            owner: Uin(owner),
+            kind,
+            peering: PeeringConnectionId::from_entropy(peering),
+            state,
+            created_at,
+            deadline,
+        },
+    )
+}
+
+fn route_table() -> impl Strategy<Value = RouteTable> {
+    let kind = select(vec![RouteTableKind::Default, RouteTableKind::Ordinary]);
+    let routes = btree_map(cidr(), any::<u64>(), 0..6);
+    (
+        any::<[u64; 2]>(),
+        region(),
+        any::<u32>(),
+        name(),
+        kind,
+        routes,
+        millis(),
+    )
+        .prop_map(
+            |([id, vpc], region, number, name, kind, routes, created_at)| RouteTable {
+                id: RouteTableId::from_entropy(id),
+                legacy_id: LegacyRouteTableId { region, number },
+                vpc: VpcId::from_entropy(vpc),
+                name,
+                kind,
+                routes: routes
+                    .into_iter()
+                    .map(|(destination, peering)| Route {
+                        destination,
+                        next_hop: NextHop::Peering(PeeringConnectionId::from_entropy(peering)),
+                    })
+                    .collect(),
+                created_at,
+            },
+        )
+}
+
+fn subnet() -> impl Strategy<Value = Subnet> {
+    (
+        any::<[u64; 3]>(),
+        region(),
+        any::<[u32; 2]>(),
+        name(),
+        cidr(),
+        millis(),
+    )
+        .prop_map(
+            |([id, vpc, table], region, [number, zone], name, cidr, created_at)| Subnet {
+                id: SubnetId::from_entropy(id),
+                legacy_id: LegacySubnetId { region, number },
+                vpc: VpcId::from_entropy(vpc),
+                name,
+                cidr,
+                zone: Zone(zone),
+                route_table: RouteTableId::from_entropy(table),
+                created_at,
+            },
+        )
+}
+
+fn account() -> impl Strategy<Value = Account> {
+    (
+        any::<[u64; 2]>(),
+        any::<String>(),
+        any::<[u32; 6]>(),
+        millis(),
+    )
+        .prop_map(
+            |([uin, app_id], name, [a, b, c, d, e, f], created_at)| Account {
+                uin: Uin(uin),
+                app_id: model::AppId(app_id),
+                name,
+                quotas: Quotas {
+                    vpcs_per_region: a,
+                    subnets_per_vpc: b,
+                    route_tables_per_vpc: c,
+                    routes_per_table: d,
+                    peerings_per_vpc: e,
+                    inbox_per_vpc: f,
+                },
+                created_at,
+            },
+        )
+}
+
+fn access_key() -> impl Strategy<Value = AccessKey> {
+    let status = select(vec![KeyStatus::Enabled, KeyStatus::Disabled]);
+    (
+        "[!-.0-~]{1,64}",
+        any::<u64>(),
+        vec(any::<u8>(), 0..80),
+        status,
+        millis(),
+    )
+        .prop_map(|(secret_id, owner, sealed, status, created_at)| AccessKey {
+            secret_id,
+            owner: Uin(owner),
+            sealed_secret: SealedSecret(sealed),
+            status,
+            created_at,
+        })
+}
+
+fn gateway() -> impl Strategy<Value = Gateway> {
+    let address = (64u8..128, any::<[u8; 2]>());
+    let endpoint = option::of(any::<String>());
+    (
+        any::<u64>(),
+        region(),
+        any::<[[u8; 32]; 2]>(),
+        endpoint,
+        address,
+        millis(),
+    )
+        .prop_map(
+            |(id, region, [identity, key], endpoint, (b, [c, d]), joined_at)| Gateway {
+                id: GatewayId::from_entropy(id),
+                region,
+                identity,
+                tunnel_public_key: PublicKey(key),
+                endpoint,
+                overlay_address: [100, b, c, d].into(),
+                joined_at,
+            },
+        )
+}
+
+fn join_token() -> impl Strategy<Value = JoinToken> {
+    (any::<[u8; 32]>(), region(), millis()).prop_map(|(secret_hash, region, expires_at)| {
+        JoinToken {
+            secret_hash,
+            region,
+            expires_at,
+        }
+    })
+}
+
+fn tombstone() -> impl Strategy<Value = Tombstone> {
+    (any::<[u64; 2]>(), vni(), vec(any::<u64>(), 0..3), millis()).prop_map(
+        |([peering, owner], vni, awaiting, deleted_at)| Tombstone {
+            peering: PeeringConnectionId::from_entropy(peering),
+            owner: Uin(owner),
+            vni,
+            awaiting: awaiting.into_iter().map(GatewayId::from_entropy).collect(),
+            deleted_at,
+        },
+    )
+}
+
+fn index() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        (vni(), any::<u64>()).prop_map(|(vni, id)| {
+            let peering = PeeringConnectionId::from_entropy(id);
+            Record::Vni(VniReservation { vni, peering })
+        }),
+        (any::<u64>(), region(), any::<u32>()).prop_map(|(owner, region, vpcs)| {
+            let owner = Uin(owner);
+            Record::Tally(Tally {
+                owner,
+                region,
+                vpcs,
+            })
+        }),
+        (0..3, region(), any::<u32>(), any::<u64>()).prop_map(|(kind, region, number, id)| {
+            Record::Legacy(match kind {
+                0 => LegacyIndex::Vpc(LegacyVpcId { region, number }, VpcId::from_entropy(id)),
+                1 => LegacyIndex::Subnet(
+                    LegacySubnetId { region, number },
+                    SubnetId::from_entropy(id),
+                ),
+                _ => LegacyIndex::RouteTable(
+                    LegacyRouteTableId { region, number },
+                    RouteTableId::from_entropy(id),
+                ),
+            })
+        }),
+    ]
+}
+
+pub(super) fn record() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        account().prop_map(Record::from),
+        access_key().prop_map(Record::from),
+        vpc().prop_map(Record::from),
+        subnet().prop_map(Record::from),
+        route_table().prop_map(Record::from),
+        peering().prop_map(Record::from),
+        task().prop_map(Record::from),
+        gateway().prop_map(Record::from),
+        join_token().prop_map(Record::from),
+        tombstone().prop_map(Record::from),
+        index(),
+    ]
+}
