@@ -1,0 +1,338 @@
+//! Joins TCP segments of one flow that arrive together into super-packets for the TUN device.
+//!
+//! A segment is joined only after its checksums were verified, only to a super-packet of the same
+//! peering, 5-tuple, TTL, TOS and options, and only when it continues the sequence. Everything else
+//! passes unchanged, and never overtakes a segment of its own flow.
+
+use model::VpcId;
+
+use crate::gso::VnetHeader;
+use crate::outbox::Outbox;
+use crate::packet::{
+    Ipv4Header, PROTOCOL_TCP, TCP_ACK, TCP_HEADER, TCP_PSH, fold, pseudo_header_sum, sum,
+    write_ipv4_checksum,
+};
+
+const SLOTS: usize = 8;
+const MAX_BYTES: usize = 65_000;
+
+struct Slot {
+    vpc: VpcId,
+    peering: usize,
+    packet: Vec<u8>,
+    ip_len: usize,
+    headers_len: usize,
+    segment: usize,
+    count: usize,
+    next_sequence: u32,
+}
+
+/// Super-packets under construction.
+#[derive(Default)]
+pub struct Coalescer {
+    // In use are the first `used`; the others keep their buffers. Oldest first.
+    slots: Vec<Slot>,
+    used: usize,
+}
+
+struct Segment {
+    header: Ipv4Header,
+    headers_len: usize,
+    sequence: u32,
+    pushes: bool,
+}
+
+impl Coalescer {
+    /// Takes a packet for a VPC's device. `peering` is the engine's index of the peering that it
+    /// came through.
+    pub fn push(&mut self, vpc: VpcId, peering: usize, packet: &[u8], out: &mut Outbox) {
+        let Some(segment) = mergeable(packet) else {
+            self.flush_flow(vpc, packet, out);
+            out.push_delivery(vpc, VnetHeader::default(), packet, 1);
+            return;
+        };
+        let position = self.slots[..self.used]
+            .iter()
+            .position(|slot| slot.vpc == vpc && same_flow(&slot.packet, packet));
+        if let Some(position) = position {
+            if self.slots[position].takes(peering, packet, &segment) {
+                let slot = &mut self.slots[position];
+                slot.append(&packet[segment.headers_len..], segment.pushes);
+                if segment.pushes || packet.len() - segment.headers_len < slot.segment {
+                    self.flush_slot(position, out);
+                }
+                return;
+            }
+            self.flush_slot(position, out);
+        }
+        self.open(vpc, peering, packet, &segment, out);
+    }
+
+    /// Hands everything out.
+    pub fn flush(&mut self, out: &mut Outbox) {
+        while self.used > 0 {
+            self.flush_slot(0, out);
+        }
+    }
+
+    fn open(
+        &mut self,
+        vpc: VpcId,
+        peering: usize,
+        packet: &[u8],
+        segment: &Segment,
+        out: &mut Outbox,
+    ) {
+        if segment.pushes {
+            out.push_delivery(vpc, VnetHeader::default(), packet, 1);
+            return;
+        }
+        if self.used == SLOTS {
+            self.flush_slot(0, out);
+        }
+        let payload = packet.len() - segment.headers_len;
+        let mut buffer = match self.slots.get_mut(self.used) {
+            Some(slot) => std::mem::take(&mut slot.packet),
+            None => Vec::with_capacity(1 << 16),
+        };
+        buffer.clear();
+        buffer.extend_from_slice(packet);
+        let slot = Slot {
+            vpc,
+            peering,
+            packet: buffer,
+            ip_len: segment.header.header_len,
+            headers_len: segment.headers_len,
+            segment: payload,
+            count: 1,
+            next_sequence: segment.sequence.wrapping_add(payload as u32),
+        };
+        if self.used < self.slots.len() {
+            self.slots[self.used] = slot;
+        } else {
+            self.slots.push(slot);
+        }
+        self.used += 1;
+    }
+
+    // A packet that cannot be joined still must not overtake what came before it in its flow.
+    // Ports of a later fragment are unknown, so addresses decide for those.
+    fn flush_flow(&mut self, vpc: VpcId, packet: &[u8], out: &mut Outbox) {
+        let is_tcp = packet.get(9) == Some(&PROTOCOL_TCP);
+        let mut position = 0;
+        while position < self.used {
+            let slot = &self.slots[position];
+            if is_tcp && slot.vpc == vpc && packet.get(12..20) == Some(&slot.packet[12..20]) {
+                self.flush_slot(position, out);
+            } else {
+                position += 1;
+            }
+        }
+    }
+
+    fn flush_slot(&mut self, position: usize, out: &mut Outbox) {
+        let slot = &mut self.slots[position];
+        if slot.count == 1 {
+            out.push_delivery(slot.vpc, VnetHeader::default(), &slot.packet, 1);
+        } else {
+            slot.finish();
+            let vnet = VnetHeader::tcp_super_packet(slot.ip_len, slot.headers_len, slot.segment);
+            out.push_delivery(slot.vpc, vnet, &slot.packet, slot.count);
+        }
+        self.used -= 1;
+        self.slots[position..=self.used].rotate_left(1);
+    }
+}
+
+impl Slot {
+    fn takes(&self, peering: usize, packet: &[u8], segment: &Segment) -> bool {
+        let payload = packet.len() - segment.headers_len;
+        let (ip, tcp) = (self.ip_len, self.ip_len + TCP_HEADER);
+        self.peering == peering
+            && self.next_sequence == segment.sequence
+            && self.headers_len == segment.headers_len
+            && payload <= self.segment
+            && self.packet.len() + payload <= MAX_BYTES
+            // TOS, TTL, and of TCP acknowledgement, window and options.
+            && self.packet[1] == packet[1]
+            && self.packet[8] == packet[8]
+            && self.packet[ip + 8..ip + 13] == packet[ip + 8..ip + 13]
+            && self.packet[ip + 14..ip + 16] == packet[ip + 14..ip + 16]
+            && self.packet[tcp..self.headers_len] == packet[tcp..segment.headers_len]
+    }
+
+    fn append(&mut self, payload: &[u8], pushes: bool) {
+        self.packet.extend_from_slice(payload);
+        self.count += 1;
+        self.next_sequence = self.next_sequence.wrapping_add(payload.len() as u32);
+        if pushes {
+            self.packet[self.ip_len + 13] |= TCP_PSH;
+        }
+    }
+
+    fn finish(&mut self) {
+        let total = self.packet.len();
+        self.packet[2..4].copy_from_slice(&(total as u16).to_be_bytes());
+        write_ipv4_checksum(&mut self.packet, self.ip_len);
+        let address =
+            |at: usize| -> [u8; 4] { std::array::from_fn(|index| self.packet[at + index]) };
+        let pseudo = pseudo_header_sum(
+            address(12).into(),
+            address(16).into(),
+            PROTOCOL_TCP,
+            total - self.ip_len,
+        );
+        let at = self.ip_len + 16;
+        self.packet[at..at + 2].copy_from_slice(&fold(pseudo).to_be_bytes());
+    }
+}
+
+fn same_flow(one: &[u8], other: &[u8]) -> bool {
+    // Both are TCP without IP options: addresses and ports are adjacent.
+    one[12..24] == other[12..24]
+}
+
+// Data segments with only ACK (and PSH), DF set and no IP options: an identification then has no
+// meaning (RFC 6864) and need not be kept.
+fn mergeable(packet: &[u8]) -> Option<Segment> {
+    let header = Ipv4Header::parse(packet).ok()?;
+    if header.protocol != PROTOCOL_TCP
+        || header.header_len != 20
+        || header.total_len != packet.len()
+        || header.is_fragment()
+        || !header.dont_fragment
+        || packet.len() < 20 + TCP_HEADER
+    {
+        return None;
+    }
+    let flags = packet[33];
+    let headers_len = 20 + usize::from(packet[32] >> 4) * 4;
+    if flags & !TCP_PSH != TCP_ACK
+        || packet[32] & 0x0f != 0
+        || headers_len < 20 + TCP_HEADER
+        || headers_len >= packet.len()
+    {
+        return None;
+    }
+    let pseudo = pseudo_header_sum(
+        header.source,
+        header.destination,
+        PROTOCOL_TCP,
+        packet.len() - 20,
+    );
+    if fold(pseudo + sum(&packet[20..])) != 0xffff || fold(sum(&packet[..20])) != 0xffff {
+        return None;
+    }
+    Some(Segment {
+        header,
+        headers_len,
+        sequence: u32::from_be_bytes([packet[24], packet[25], packet[26], packet[27]]),
+        pushes: flags & TCP_PSH != 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::gso::SuperPacket;
+    use crate::testing::tcp_packet;
+
+    const A: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 5);
+    const B: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 5);
+
+    fn vpc(number: u64) -> VpcId {
+        VpcId::from_entropy(number)
+    }
+
+    // Splits every delivery again, as the kernel would.
+    fn packets(outbox: &Outbox) -> Vec<Vec<u8>> {
+        let mut out = vec![0; 1 << 16];
+        let mut all = Vec::new();
+        for delivery in &outbox.deliveries {
+            let mut frame = outbox.device_bytes()[delivery.range.clone()].to_vec();
+            let (vnet, packet) = VnetHeader::split(&mut frame).unwrap();
+            let parsed = SuperPacket::parse(&vnet, packet).unwrap();
+            assert_eq!(parsed.count(), delivery.count);
+            for index in 0..parsed.count() {
+                let length = parsed.write_segment(index, &mut out);
+                all.push(out[..length].to_vec());
+            }
+        }
+        all
+    }
+
+    // The identification is free to change under DF; all else must be as it was.
+    fn without_id(packet: &[u8]) -> Vec<u8> {
+        let mut packet = packet.to_vec();
+        packet[4..6].fill(0);
+        packet[10..12].fill(0);
+        packet
+    }
+
+    fn check(input: &[(u64, Vec<u8>)], deliveries: usize) {
+        let (mut coalescer, mut outbox) = (Coalescer::default(), Outbox::default());
+        for (number, packet) in input {
+            coalescer.push(vpc(*number), *number as usize, packet, &mut outbox);
+        }
+        coalescer.flush(&mut outbox);
+        assert_eq!(outbox.deliveries.len(), deliveries);
+        let mut got: Vec<_> = packets(&outbox).iter().map(|p| without_id(p)).collect();
+        let mut sent: Vec<_> = input.iter().map(|(_, p)| without_id(p)).collect();
+        got.sort();
+        sent.sort();
+        assert_eq!(got, sent);
+    }
+
+    #[test]
+    fn a_run_of_segments_becomes_one_delivery() {
+        let input: Vec<_> = (0..10u8)
+            .map(|n| {
+                (
+                    1,
+                    tcp_packet(A, B, 1000 * u32::from(n), TCP_ACK, &vec![n; 1000]),
+                )
+            })
+            .collect();
+        check(&input, 1);
+    }
+
+    #[test]
+    fn push_gap_and_short_segment_end_a_run() {
+        let data = |sequence, flags, length: usize| {
+            (1, tcp_packet(A, B, sequence, flags, &vec![7; length]))
+        };
+        check(
+            &[
+                data(0, TCP_ACK, 100),
+                data(100, TCP_ACK | TCP_PSH, 100),
+                data(200, TCP_ACK, 100),
+                data(300, TCP_ACK, 40),
+                data(340, TCP_ACK, 100),
+                data(900, TCP_ACK, 100),
+                data(1000, TCP_ACK | 1, 0),
+            ],
+            5,
+        );
+    }
+
+    #[test]
+    fn equal_flows_of_two_vpcs_never_meet() {
+        let data = |number: u64, sequence| {
+            (
+                number,
+                tcp_packet(A, B, sequence, TCP_ACK, &[number as u8; 100]),
+            )
+        };
+        check(&[data(1, 0), data(2, 0), data(1, 100), data(2, 100)], 2);
+    }
+
+    #[test]
+    fn a_bad_checksum_passes_unchanged() {
+        let mut bad = tcp_packet(A, B, 100, TCP_ACK, &[1; 100]);
+        bad[50] ^= 1;
+        let good = tcp_packet(A, B, 0, TCP_ACK, &[1; 100]);
+        check(&[(1, good), (1, bad)], 2);
+    }
+}

@@ -1,0 +1,607 @@
+//! The forwarding engine as a value: packets, datagrams and `now` go in, an [`Outbox`] and the next
+//! deadline come out. No sockets and no clock (but see [`crate::session`]).
+//!
+//! Start with [`Engine::from_tun`] in `send` for the way out of a VPC and [`Engine::from_underlay`]
+//! in `receive` for the way in. Here are the tables, their replacement, and the timers.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::overlay::mac_address;
+use model::slice::{GatewaySlice, PeerEnd, PeeringSlice};
+use model::{CidrBlock, GatewayId, PeeringConnectionId, PublicKey, Side, VpcId};
+
+use crate::TunnelEvent;
+use crate::coalesce::Coalescer;
+use crate::counters::{Drop, Drops, Traffic};
+use crate::framing::{ETHERTYPE_PROBE, FrameMeta, FramePath, OVERHEAD, write_headers};
+use crate::lookup::VpcTable;
+use crate::mtu::{IcmpLimit, inner_mtu, tunnel_mtu};
+use crate::outbox::Outbox;
+use crate::probe::{Answer, Probe, Prober};
+use crate::session::{HANDSHAKE_MAX, Identity, SEAL_OVERHEAD, Session};
+use crate::shaper::Shaper;
+
+const TICK: Duration = Duration::from_millis(100);
+// Before the first session, handshakes are repeated faster than WireGuard's five seconds, so that
+// two gateways that start together need not wait for each other.
+const EAGER_EVERY: Duration = Duration::from_secs(1);
+const EAGER_TRIES: u32 = 10;
+const CONTROL_MAX: usize = OVERHEAD + 64;
+pub(crate) const SCRATCH: usize = 1 << 17;
+/// The underlay MTU that is assumed before the I/O has found out.
+pub const ASSUMED_UNDERLAY_MTU: u16 = 1500;
+/// The MTU of a VPC whose peers are all on its own gateway.
+pub const LOCAL_MTU: u16 = 1500;
+
+/// What an engine is to run.
+#[derive(Debug, Clone)]
+pub struct EngineDesired {
+    /// The gateway's slice.
+    pub slice: Arc<GatewaySlice>,
+    /// Where other gateways are, resolved.
+    pub endpoints: BTreeMap<GatewayId, SocketAddr>,
+    /// The VPCs that have a device.
+    pub devices: BTreeSet<VpcId>,
+}
+
+/// One other gateway.
+pub(crate) struct Gateway {
+    pub(crate) id: GatewayId,
+    pub(crate) key: PublicKey,
+    pub(crate) overlay: Ipv4Addr,
+    index: u32,
+    configured: Option<SocketAddr>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) session: Box<dyn Session>,
+    // Session::is_ready as of the last event that can change it: it reads a clock.
+    pub(crate) ready: bool,
+    // We answered a handshake; the first packet under it confirms it.
+    pub(crate) unconfirmed: bool,
+    eager_tries: u32,
+    initiated: Option<Instant>,
+    pub(crate) last_received: Option<Instant>,
+    pub(crate) prober: Prober,
+    probe_scheduled: Instant,
+    pub(crate) underlay_mtu: Option<u16>,
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+}
+
+impl Gateway {
+    pub(crate) fn inner_mtu(&self) -> Option<u16> {
+        let endpoint = self.endpoint?;
+        Some(inner_mtu(
+            self.underlay_mtu.unwrap_or(ASSUMED_UNDERLAY_MTU),
+            &endpoint,
+        ))
+    }
+
+    // Bytes to seal for a frame: padded to 16, never past the tunnel's MTU.
+    pub(crate) fn padded(&self, length: usize) -> usize {
+        let mtu = self.endpoint.map_or(length, |endpoint| {
+            tunnel_mtu(self.underlay_mtu.unwrap_or(ASSUMED_UNDERLAY_MTU), &endpoint).into()
+        });
+        length.next_multiple_of(16).min(mtu.max(length))
+    }
+
+    pub(crate) fn pair_path(&self, own_overlay: Ipv4Addr) -> FramePath {
+        FramePath {
+            source: own_overlay,
+            destination: self.overlay,
+            vni: 0,
+            source_mac: PAIR_MAC,
+            destination_mac: PAIR_MAC,
+        }
+    }
+
+    fn initiate(&mut self, now: Instant, out: &mut Outbox) {
+        let Some(endpoint) = self.endpoint else {
+            return;
+        };
+        self.initiated = Some(now);
+        let session = &mut self.session;
+        out.push_datagram(endpoint, 0, HANDSHAKE_MAX, |room| session.initiate(room));
+    }
+
+    /// Seals a frame that is no tenant's: a probe or an ARP reply.
+    pub(crate) fn send_control(
+        &mut self,
+        path: &FramePath,
+        ethertype: u16,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) -> bool {
+        let mut frame = [0; CONTROL_MAX];
+        let length = OVERHEAD + payload.len();
+        frame[OVERHEAD..length].copy_from_slice(payload);
+        write_headers(
+            &mut frame[..length],
+            path,
+            FrameMeta {
+                ethertype,
+                ecn: 0,
+                flow_hash: 0,
+            },
+        );
+        let Some(endpoint) = self.endpoint.filter(|_| self.ready) else {
+            return false;
+        };
+        let padded = self.padded(length);
+        let room = (padded + SEAL_OVERHEAD).max(HANDSHAKE_MAX);
+        let session = &mut self.session;
+        let sent = out.push_datagram(endpoint, 0, room, |room| {
+            session.seal(&frame[..padded], room)
+        });
+        self.sent_bytes += sent.unwrap_or(0) as u64;
+        sent.is_some()
+    }
+}
+
+/// Both MAC addresses of the pair's own probes in VNI 0.
+pub const PAIR_MAC: [u8; 6] = [0x02, 0x50, 0, 0, 0, 0];
+
+/// One local side of a peering.
+pub(crate) struct Peering {
+    pub(crate) id: PeeringConnectionId,
+    pub(crate) side: Side,
+    pub(crate) slice: PeeringSlice,
+    pub(crate) local_cidr: CidrBlock,
+    // Position of the gateway that carries the peer VPC.
+    pub(crate) gateway: Option<usize>,
+    // Position of the other side, when this gateway carries both.
+    pub(crate) other: Option<usize>,
+    pub(crate) path: FramePath,
+    // Queued packets have OVERHEAD bytes of room before them.
+    pub(crate) shaper: Shaper<Vec<u8>>,
+    pub(crate) departure_scheduled: bool,
+    pub(crate) prober: Prober,
+    probe_scheduled: Instant,
+    pub(crate) icmp: IcmpLimit,
+    pub(crate) sent: Traffic,
+    pub(crate) received: Traffic,
+    pub(crate) sent_drops: Drops,
+    pub(crate) received_drops: Drops,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Departure(usize),
+    PeeringProbe(usize),
+    PairProbe(usize),
+}
+
+/// The engine of one gateway.
+pub struct Engine {
+    pub(crate) identity: Identity,
+    keepalive: Option<Duration>,
+    pub(crate) overlay: Ipv4Addr,
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) gateway_by_id: BTreeMap<GatewayId, usize>,
+    pub(crate) gateway_by_key: HashMap<PublicKey, usize>,
+    pub(crate) gateway_by_index: HashMap<u32, usize>,
+    next_index: u32,
+    probe_seed: u64,
+    pub(crate) peerings: Vec<Peering>,
+    pub(crate) peering_by_vni: HashMap<u32, usize>,
+    pub(crate) peering_by_route: HashMap<(PeeringConnectionId, VpcId), usize>,
+    pub(crate) vpcs: BTreeMap<VpcId, VpcTable>,
+    pub(crate) devices: BTreeSet<VpcId>,
+    timers: BinaryHeap<Reverse<(Instant, Timer)>>,
+    next_tick: Instant,
+    pub(crate) coalescer: Coalescer,
+    pub(crate) drops: Drops,
+    pub(crate) scratch: Box<[u8]>,
+    pub(crate) fragment_scratch: Box<[u8]>,
+    pub(crate) free_buffers: Vec<Vec<u8>>,
+    pub(crate) endpoints_changed: bool,
+}
+
+impl Engine {
+    /// An engine that carries nothing yet. `entropy` makes session indices and probe numbers
+    /// unpredictable.
+    pub fn new(
+        private_key: &[u8; 32],
+        keepalive: Option<Duration>,
+        entropy: u64,
+        now: Instant,
+    ) -> Engine {
+        Engine {
+            identity: Identity::new(private_key),
+            keepalive,
+            overlay: Ipv4Addr::UNSPECIFIED,
+            gateways: Vec::new(),
+            gateway_by_id: BTreeMap::new(),
+            gateway_by_key: HashMap::new(),
+            gateway_by_index: HashMap::new(),
+            next_index: entropy as u32 & 0x00ff_ffff,
+            probe_seed: entropy,
+            peerings: Vec::new(),
+            peering_by_vni: HashMap::new(),
+            peering_by_route: HashMap::new(),
+            vpcs: BTreeMap::new(),
+            devices: BTreeSet::new(),
+            timers: BinaryHeap::new(),
+            next_tick: now,
+            coalescer: Coalescer::default(),
+            drops: Drops::default(),
+            scratch: vec![0; SCRATCH].into(),
+            fragment_scratch: vec![0; SCRATCH].into(),
+            free_buffers: Vec::new(),
+            endpoints_changed: false,
+        }
+    }
+
+    /// Replaces what the engine runs. Sessions, queues and counters of what stays are kept.
+    pub fn configure(&mut self, desired: &EngineDesired, now: Instant, out: &mut Outbox) {
+        self.overlay = desired.slice.overlay_address;
+        self.devices.clone_from(&desired.devices);
+        self.vpcs = desired
+            .slice
+            .vpcs
+            .iter()
+            .map(|(id, vpc)| (*id, VpcTable::new(vpc)))
+            .collect();
+        self.replace_gateways(desired, now, out);
+        self.replace_peerings(&desired.slice, now);
+        self.timers.clear();
+        for position in 0..self.gateways.len() {
+            self.schedule_pair_probe(position);
+        }
+        for position in 0..self.peerings.len() {
+            self.peerings[position].departure_scheduled = false;
+            self.schedule_departure(position);
+            self.schedule_peering_probe(position);
+        }
+        self.on_time(now, out);
+    }
+
+    fn replace_gateways(&mut self, desired: &EngineDesired, now: Instant, out: &mut Outbox) {
+        let mut old: BTreeMap<GatewayId, Gateway> = self
+            .gateways
+            .drain(..)
+            .map(|gateway| (gateway.id, gateway))
+            .collect();
+        self.gateway_by_id.clear();
+        self.gateway_by_key.clear();
+        self.gateway_by_index.clear();
+        for (id, peer) in &desired.slice.tunnel_peers {
+            let endpoint = desired.endpoints.get(id).copied();
+            let kept = old
+                .remove(id)
+                .filter(|gateway| gateway.key == peer.public_key);
+            let mut gateway = kept.unwrap_or_else(|| self.new_gateway(*id, peer.public_key, now));
+            gateway.overlay = peer.overlay_address;
+            if endpoint.is_some() && endpoint != gateway.configured {
+                gateway.endpoint = endpoint;
+                gateway.underlay_mtu = None;
+                gateway.eager_tries = 0;
+                self.endpoints_changed = true;
+                gateway.initiate(now, out);
+            }
+            gateway.configured = endpoint;
+            let position = self.gateways.len();
+            self.gateway_by_id.insert(*id, position);
+            self.gateway_by_key.insert(gateway.key, position);
+            self.gateway_by_index.insert(gateway.index, position);
+            self.gateways.push(gateway);
+        }
+    }
+
+    fn new_gateway(&mut self, id: GatewayId, key: PublicKey, now: Instant) -> Gateway {
+        self.next_index = (self.next_index + 1) & 0x00ff_ffff;
+        let index = self.next_index;
+        Gateway {
+            id,
+            key,
+            overlay: Ipv4Addr::UNSPECIFIED,
+            index,
+            configured: None,
+            endpoint: None,
+            session: self.identity.session(&key, index, self.keepalive),
+            ready: false,
+            unconfirmed: false,
+            eager_tries: 0,
+            initiated: None,
+            last_received: None,
+            prober: Prober::new(now, self.next_probe_seed()),
+            probe_scheduled: now,
+            underlay_mtu: None,
+            sent_bytes: 0,
+            received_bytes: 0,
+        }
+    }
+
+    fn next_probe_seed(&mut self) -> u64 {
+        // SplitMix64: enough to keep the numbers of different probers apart.
+        self.probe_seed = self.probe_seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.probe_seed ^ (self.probe_seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 27)
+    }
+
+    fn replace_peerings(&mut self, slice: &GatewaySlice, now: Instant) {
+        let mut old: BTreeMap<(PeeringConnectionId, Side), Peering> = self
+            .peerings
+            .drain(..)
+            .map(|peering| ((peering.id, peering.side), peering))
+            .collect();
+        self.peering_by_vni.clear();
+        self.peering_by_route.clear();
+        let mut positions = BTreeMap::new();
+        for ((id, side), wanted) in &slice.peerings {
+            let Some(local) = slice.vpcs.get(&wanted.local_vpc) else {
+                continue;
+            };
+            let mut peering = match old.remove(&(*id, *side)) {
+                Some(kept) => kept,
+                None => self.new_peering(*id, *side, wanted, now),
+            };
+            if peering.slice.bandwidth != wanted.bandwidth {
+                peering
+                    .shaper
+                    .set_rate(wanted.bandwidth.bytes_per_sec(), now);
+            }
+            let moved = peering.slice.vni != wanted.vni
+                || peering.slice.peer != wanted.peer
+                || peering.slice.local_vpc != wanted.local_vpc
+                || peering.slice.peer_vpc != wanted.peer_vpc;
+            if moved {
+                // What waits was meant for another place.
+                peering.shaper.drain().for_each(drop);
+                peering.prober = Prober::new(now, self.next_probe_seed());
+            }
+            peering.slice = wanted.clone();
+            peering.local_cidr = local.cidr;
+            peering.gateway = match wanted.peer {
+                PeerEnd::Gateway(gateway) => self.gateway_by_id.get(&gateway).copied(),
+                PeerEnd::Local | PeerEnd::Absent => None,
+            };
+            peering.path = FramePath {
+                source: self.overlay,
+                destination: peering.gateway.map_or(Ipv4Addr::UNSPECIFIED, |position| {
+                    self.gateways[position].overlay
+                }),
+                vni: wanted.vni.get(),
+                source_mac: mac_address(wanted.vni, *side),
+                destination_mac: mac_address(wanted.vni, side.other()),
+            };
+            let position = self.peerings.len();
+            positions.insert((*id, *side), position);
+            self.peering_by_vni.insert(wanted.vni.get(), position);
+            self.peering_by_route
+                .insert((*id, wanted.local_vpc), position);
+            self.peerings.push(peering);
+        }
+        for peering in &mut self.peerings {
+            peering.other = match peering.slice.peer {
+                PeerEnd::Local => positions.get(&(peering.id, peering.side.other())).copied(),
+                PeerEnd::Gateway(_) | PeerEnd::Absent => None,
+            };
+        }
+    }
+
+    fn new_peering(
+        &mut self,
+        id: PeeringConnectionId,
+        side: Side,
+        slice: &PeeringSlice,
+        now: Instant,
+    ) -> Peering {
+        Peering {
+            id,
+            side,
+            slice: slice.clone(),
+            local_cidr: slice.peer_cidr,
+            gateway: None,
+            other: None,
+            path: FramePath {
+                source: self.overlay,
+                destination: self.overlay,
+                vni: slice.vni.get(),
+                source_mac: PAIR_MAC,
+                destination_mac: PAIR_MAC,
+            },
+            shaper: Shaper::new(slice.bandwidth.bytes_per_sec(), now),
+            departure_scheduled: false,
+            prober: Prober::new(now, self.next_probe_seed()),
+            probe_scheduled: now,
+            icmp: IcmpLimit::new(now),
+            sent: Traffic::default(),
+            received: Traffic::default(),
+            sent_drops: Drops::default(),
+            received_drops: Drops::default(),
+        }
+    }
+
+    /// When [`Engine::on_time`] has something to do.
+    pub fn next_deadline(&self) -> Instant {
+        match self.timers.peek() {
+            Some(Reverse((at, _))) => self.next_tick.min(*at),
+            None => self.next_tick,
+        }
+    }
+
+    /// Does what is due: session timers, probes, departures from queues.
+    pub fn on_time(&mut self, now: Instant, out: &mut Outbox) {
+        if now >= self.next_tick {
+            self.next_tick = now + TICK;
+            self.identity.tick();
+            for position in 0..self.gateways.len() {
+                self.tick_gateway(position, now, out);
+            }
+        }
+        while let Some(Reverse((at, timer))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            match timer {
+                Timer::Departure(position) => {
+                    self.peerings[position].departure_scheduled = false;
+                    self.depart(position, now, out);
+                    self.schedule_departure(position);
+                }
+                Timer::PeeringProbe(position) if self.peerings[position].probe_scheduled == at => {
+                    self.probe_peering(position, now, out);
+                    self.schedule_peering_probe(position);
+                }
+                Timer::PairProbe(position) if self.gateways[position].probe_scheduled == at => {
+                    self.probe_pair(position, now, out);
+                    self.schedule_pair_probe(position);
+                }
+                // Superseded by an earlier one.
+                Timer::PeeringProbe(_) | Timer::PairProbe(_) => {}
+            }
+        }
+    }
+
+    /// Hands out what waits for more segments; to be called when a batch of input is done.
+    pub fn flush(&mut self, out: &mut Outbox) {
+        self.coalescer.flush(out);
+    }
+
+    fn tick_gateway(&mut self, position: usize, now: Instant, out: &mut Outbox) {
+        let gateway = &mut self.gateways[position];
+        let was_ready = gateway.ready;
+        if let Some(endpoint) = gateway.endpoint {
+            let session = &mut gateway.session;
+            out.push_datagram(endpoint, 0, HANDSHAKE_MAX, |room| session.tick(room));
+        }
+        gateway.ready = gateway.session.is_ready();
+        if was_ready && !gateway.ready {
+            gateway.eager_tries = 0;
+        }
+        let overdue = gateway
+            .initiated
+            .is_none_or(|at| now.saturating_duration_since(at) >= EAGER_EVERY);
+        if !gateway.ready && gateway.eager_tries < EAGER_TRIES && overdue {
+            gateway.eager_tries += 1;
+            gateway.initiate(now, out);
+        }
+    }
+
+    /// The session with a gateway has just become usable: probes go out at once.
+    pub(crate) fn session_established(&mut self, position: usize, now: Instant, out: &mut Outbox) {
+        let gateway = self.gateways[position].id;
+        out.events.push(TunnelEvent::HandshakeCompleted { gateway });
+        self.gateways[position].prober.hasten(now);
+        self.schedule_pair_probe(position);
+        for index in 0..self.peerings.len() {
+            if self.peerings[index].gateway == Some(position)
+                && self.peerings[index].prober.answered.is_none()
+            {
+                self.peerings[index].prober.hasten(now);
+                self.schedule_peering_probe(index);
+            }
+        }
+    }
+
+    fn probe_peering(&mut self, position: usize, now: Instant, out: &mut Outbox) {
+        let peering = &mut self.peerings[position];
+        if peering.other.is_some() {
+            // Both ends are here: being configured is having crossed.
+            if now >= peering.prober.deadline() && peering.prober.mark(now) == Answer::Crossed {
+                self.crossed(position, out);
+            }
+            return;
+        }
+        let ready = peering
+            .gateway
+            .is_some_and(|at| self.gateways[at].ready && self.gateways[at].endpoint.is_some());
+        let Some(probe) = peering.prober.poll(now, ready) else {
+            return;
+        };
+        if let Some(at) = peering.gateway {
+            send_probe(&mut self.gateways[at], &peering.path, probe, out);
+        }
+    }
+
+    pub(crate) fn crossed(&self, position: usize, out: &mut Outbox) {
+        let peering = &self.peerings[position];
+        out.events.push(TunnelEvent::ProbeCrossed {
+            peering: peering.id,
+            side: peering.side,
+            vni: peering.slice.vni,
+        });
+    }
+
+    fn probe_pair(&mut self, position: usize, now: Instant, out: &mut Outbox) {
+        let gateway = &mut self.gateways[position];
+        let ready = gateway.ready && gateway.endpoint.is_some();
+        let Some(probe) = gateway.prober.poll(now, ready) else {
+            return;
+        };
+        let path = gateway.pair_path(self.overlay);
+        send_probe(gateway, &path, probe, out);
+    }
+
+    fn schedule_pair_probe(&mut self, position: usize) {
+        let at = self.gateways[position].prober.deadline();
+        self.gateways[position].probe_scheduled = at;
+        self.timers.push(Reverse((at, Timer::PairProbe(position))));
+    }
+
+    fn schedule_peering_probe(&mut self, position: usize) {
+        let at = self.peerings[position].prober.deadline();
+        self.peerings[position].probe_scheduled = at;
+        self.timers
+            .push(Reverse((at, Timer::PeeringProbe(position))));
+    }
+
+    pub(crate) fn schedule_departure(&mut self, position: usize) {
+        let peering = &mut self.peerings[position];
+        if !peering.departure_scheduled
+            && let Some(at) = peering.shaper.next_departure()
+        {
+            peering.departure_scheduled = true;
+            self.timers.push(Reverse((at, Timer::Departure(position))));
+        }
+    }
+
+    /// Tells the MTU of the underlay towards a gateway.
+    pub fn set_underlay_mtu(&mut self, gateway: GatewayId, mtu: u16) {
+        if let Some(position) = self.gateway_by_id.get(&gateway) {
+            self.gateways[*position].underlay_mtu = Some(mtu);
+        }
+    }
+
+    /// Where each gateway is reached at present.
+    pub fn endpoints(&self) -> impl Iterator<Item = (GatewayId, SocketAddr)> + '_ {
+        self.gateways
+            .iter()
+            .filter_map(|gateway| Some((gateway.id, gateway.endpoint?)))
+    }
+
+    /// Whether an endpoint changed since the last call.
+    pub fn take_endpoints_changed(&mut self) -> bool {
+        std::mem::take(&mut self.endpoints_changed)
+    }
+
+    /// Counts a datagram or a packet that the I/O could not deliver.
+    pub fn count_io_drop(&mut self, cause: Drop, packets: u64) {
+        self.drops.add(cause, packets);
+    }
+
+    /// The largest inner MTU among the pairs of each VPC that has a peering.
+    pub fn device_mtus(&self) -> BTreeMap<VpcId, u16> {
+        let mut mtus: BTreeMap<VpcId, u16> = BTreeMap::new();
+        for peering in &self.peerings {
+            let mtu = match peering.gateway {
+                Some(at) => self.gateways[at].inner_mtu(),
+                None => peering.other.map(|_| LOCAL_MTU),
+            };
+            if let Some(mtu) = mtu {
+                let largest = mtus.entry(peering.slice.local_vpc).or_default();
+                *largest = mtu.max(*largest);
+            }
+        }
+        mtus
+    }
+}
+
+fn send_probe(gateway: &mut Gateway, path: &FramePath, probe: Probe, out: &mut Outbox) {
+    gateway.send_control(path, ETHERTYPE_PROBE, &probe.to_bytes(), out);
+}

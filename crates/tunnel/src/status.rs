@@ -1,0 +1,122 @@
+//! A snapshot of what an engine does, for `gateway status` and metrics.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use model::{GatewayId, PeeringConnectionId, Side};
+
+use crate::counters::Traffic;
+use crate::engine::Engine;
+
+/// A snapshot of a running tunnel.
+#[derive(Debug, Clone, Default)]
+pub struct TunnelStatus {
+    /// The pairs that this gateway is one of, by the other one.
+    pub gateways: BTreeMap<GatewayId, PairStatus>,
+    /// The local sides of peerings.
+    pub peerings: BTreeMap<(PeeringConnectionId, Side), PeeringStatus>,
+    /// Drops that no peering can be named for, by cause.
+    pub drops: BTreeMap<&'static str, u64>,
+    /// What the I/O did.
+    pub io: IoStatus,
+}
+
+/// A pair of gateways.
+#[derive(Debug, Clone, Default)]
+pub struct PairStatus {
+    /// Where the other one is reached at present.
+    pub endpoint: Option<SocketAddr>,
+    /// The age of the session.
+    pub last_handshake: Option<Duration>,
+    /// The time since anything authentic came.
+    pub last_received: Option<Duration>,
+    /// The round-trip time of the last answered probe.
+    pub rtt: Option<Duration>,
+    /// Probes sent.
+    pub probes_sent: u64,
+    /// Probes without an answer after a second.
+    pub probes_lost: u64,
+    /// The largest inner packet that crosses whole; `None` when no endpoint is known.
+    pub inner_mtu: Option<u16>,
+    /// Bytes of transport messages sent, WireGuard's headers included.
+    pub sent_bytes: u64,
+    /// Bytes of authentic messages received, WireGuard's headers included.
+    pub received_bytes: u64,
+}
+
+/// One local side of a peering.
+#[derive(Debug, Clone, Default)]
+pub struct PeeringStatus {
+    /// Inner packets sent to the peer.
+    pub sent: Traffic,
+    /// Inner packets handed to our VPC.
+    pub received: Traffic,
+    /// Drops on the way out, by cause.
+    pub sent_drops: BTreeMap<&'static str, u64>,
+    /// Drops on the way in, by cause.
+    pub received_drops: BTreeMap<&'static str, u64>,
+    /// The time since a probe in this VNI was answered.
+    pub last_probe: Option<Duration>,
+    /// The round-trip time of that probe.
+    pub rtt: Option<Duration>,
+    /// Inner bytes that wait for the cap.
+    pub queue_bytes: u64,
+}
+
+/// What the I/O did, as sums since the start. Segments are whole packets; their mean per read or
+/// send is what batching achieves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IoStatus {
+    /// Reads of TUN queues that gave something.
+    pub tun_reads: u64,
+    /// Whole packets in them.
+    pub tun_read_segments: u64,
+    /// Sends on underlay sockets.
+    pub udp_sends: u64,
+    /// Datagrams in them.
+    pub udp_send_segments: u64,
+    /// Messages received on underlay sockets.
+    pub udp_receives: u64,
+    /// Datagrams in them.
+    pub udp_receive_datagrams: u64,
+}
+
+impl Engine {
+    /// The engine's part of a status; the I/O adds its own.
+    pub fn status(&self, now: Instant) -> TunnelStatus {
+        let age = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        let gateways = self.gateways.iter().map(|gateway| {
+            let status = PairStatus {
+                endpoint: gateway.endpoint,
+                last_handshake: gateway.session.last_handshake(),
+                last_received: age(gateway.last_received),
+                rtt: gateway.prober.rtt,
+                probes_sent: gateway.prober.sent,
+                probes_lost: gateway.prober.lost,
+                inner_mtu: gateway.inner_mtu(),
+                sent_bytes: gateway.sent_bytes,
+                received_bytes: gateway.received_bytes,
+            };
+            (gateway.id, status)
+        });
+        let peerings = self.peerings.iter().map(|peering| {
+            let status = PeeringStatus {
+                sent: peering.sent,
+                received: peering.received,
+                sent_drops: peering.sent_drops.by_name(),
+                received_drops: peering.received_drops.by_name(),
+                last_probe: age(peering.prober.answered),
+                rtt: peering.prober.rtt,
+                queue_bytes: peering.shaper.queued_bytes(),
+            };
+            ((peering.id, peering.side), status)
+        });
+        TunnelStatus {
+            gateways: gateways.collect(),
+            peerings: peerings.collect(),
+            drops: self.drops.by_name(),
+            io: IoStatus::default(),
+        }
+    }
+}

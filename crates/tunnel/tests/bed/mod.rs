@@ -1,0 +1,356 @@
+//! The test bed: four namespaces. Two hold a gateway's underlay end and are joined by a veth pair;
+//! two hold a TUN device and play the VPC and its host at once.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use model::id::LegacyVpcId;
+use model::slice::{GatewaySlice, PeerEnd, PeeringSlice, SubnetSlice, TunnelPeerSlice, VpcSlice};
+use model::{
+    Bandwidth, CidrBlock, GatewayId, Generation, PeeringConnectionId, Region, Side, SubnetId, Vni,
+    VpcId,
+};
+use nix::sched::{CloneFlags, setns};
+use tunnel::{Tunnel, TunnelDesired, TunnelEvent, TunnelOptions, generate_private_key, public_key};
+
+const LEFT: Ipv4Addr = Ipv4Addr::new(10, 71, 0, 5);
+const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 72, 0, 5);
+
+pub struct Bed {
+    names: Vec<String>,
+    pub left: Tunnel,
+    pub right: Tunnel,
+}
+
+pub struct Capture {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Vec<Vec<u8>>>,
+}
+
+impl Bed {
+    /// Builds everything and waits until probes have crossed both ways. `mbps` 0 is uncapped.
+    pub fn new(tag: &str, mbps: u32) -> Bed {
+        assert!(nix::unistd::geteuid().is_root(), "this test needs root");
+        let name = |part: &str| format!("pwt{tag}{part}{}", std::process::id());
+        let names = vec![name("ul"), name("ur"), name("vl"), name("vr")];
+        for name in &names {
+            ip(&["netns", "add", name]);
+            ip(&["-n", name, "link", "set", "lo", "up"]);
+        }
+        let (ul, ur) = (&names[0], &names[1]);
+        ip(&[
+            "-n", ul, "link", "add", "u0", "type", "veth", "peer", "name", "u0", "netns", ur,
+        ]);
+        for (name, address) in [(ul, "192.0.2.1/24"), (ur, "192.0.2.2/24")] {
+            ip(&["-n", name, "addr", "add", address, "dev", "u0"]);
+            ip(&["-n", name, "link", "set", "u0", "up"]);
+        }
+        let devices = [
+            (&names[2], LEFT, "10.72.0.0/16"),
+            (&names[3], RIGHT, "10.71.0.0/16"),
+        ]
+        .map(|(name, address, to)| tun_device(name, address, to));
+        let keys = [generate_private_key(), generate_private_key()];
+        let crossed = [
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        ];
+        let [left, right] = [0, 1].map(|index: usize| {
+            let crossed = crossed[index].clone();
+            let options = TunnelOptions {
+                private_key: keys[index],
+                listen: vec![SocketAddr::from(([0, 0, 0, 0], 0))],
+                keepalive: None,
+                on_event: Box::new(move |event| {
+                    if matches!(event, TunnelEvent::ProbeCrossed { .. }) {
+                        crossed.store(true, Ordering::Relaxed);
+                    }
+                }),
+            };
+            in_namespace(&names[index], || Tunnel::start(options).unwrap())
+        });
+        let ports = [
+            left.local_addresses()[0].port(),
+            right.local_addresses()[0].port(),
+        ];
+        for (index, tunnel) in [&left, &right].into_iter().enumerate() {
+            let other = 1 - index;
+            let endpoint = SocketAddr::from(([192, 0, 2, other as u8 + 1], ports[other]));
+            let slice = slice(index, mbps, public_key(&keys[other]));
+            let desired = TunnelDesired {
+                slice: Arc::new(slice),
+                endpoints: BTreeMap::from([(gateway(other), endpoint)]),
+                devices: BTreeMap::from([(vpc(index), devices[index].clone())]),
+            };
+            tunnel.configure(desired).unwrap();
+            let mtu = tunnel.device_mtu(vpc(index)).unwrap().to_string();
+            ip(&["-n", &names[2 + index], "link", "set", "peer0", "mtu", &mtu]);
+        }
+        wait_for("probes both ways", Duration::from_secs(10), || {
+            crossed
+                .iter()
+                .all(|crossed| crossed.load(Ordering::Relaxed))
+        });
+        Bed { names, left, right }
+    }
+
+    pub fn peering(&self, side: Side) -> ((PeeringConnectionId, Side), Vni) {
+        ((PeeringConnectionId::from_entropy(1), side), Vni::FIRST)
+    }
+
+    pub fn ping(&self) -> bool {
+        // An echo request by a raw socket: the machine may have no ping program.
+        let kind = (libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP);
+        in_namespace(&self.names[2], || {
+            let socket = raw_socket(kind.0, kind.1, kind.2);
+            let packet = tunnel::testing::ping_packet(LEFT, RIGHT, 9);
+            let socket: UdpSocket = socket.into();
+            socket
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+            socket.send_to(&packet[20..], (RIGHT, 0)).unwrap();
+            let mut answer = [0; 200];
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while Instant::now() < deadline {
+                let Ok(length) = socket.recv(&mut answer) else {
+                    return false;
+                };
+                if length > 28 && answer[20] == 0 && answer[26..28] == [0, 9] {
+                    return true;
+                }
+            }
+            false
+        })
+    }
+
+    /// Sends a datagram to the other host, which sends it back.
+    pub fn exchange<const N: usize>(&self, data: &[u8; N]) -> [u8; N] {
+        let bind = |name: &str| in_namespace(name, || UdpSocket::bind("0.0.0.0:7007").unwrap());
+        let (left, right) = (bind(&self.names[2]), bind(&self.names[3]));
+        for socket in [&left, &right] {
+            socket
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+        }
+        let mut buffer = [0; N];
+        left.send_to(data, (RIGHT, 7007)).unwrap();
+        let (_, from) = right.recv_from(&mut buffer).unwrap();
+        assert_eq!(from, SocketAddr::from((LEFT, 7007)));
+        right.send_to(&buffer, from).unwrap();
+        left.recv_from(&mut buffer).unwrap();
+        buffer
+    }
+
+    /// Bits per second of TCP payload from left to right, judged at the receiver.
+    pub fn bulk(&self, duration: Duration) -> f64 {
+        let listener = in_namespace(&self.names[3], || {
+            TcpListener::bind("0.0.0.0:5201").unwrap()
+        });
+        let name = self.names[2].clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let sender_stop = stop.clone();
+        let sender = std::thread::spawn(move || {
+            let mut stream = in_namespace(&name, || TcpStream::connect((RIGHT, 5201)).unwrap());
+            let data = vec![0xa5; 256 << 10];
+            while !sender_stop.load(Ordering::Relaxed) {
+                stream.write_all(&data).unwrap();
+            }
+        });
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut buffer = vec![0; 256 << 10];
+        // The first half second is slow start.
+        let begin = Instant::now() + Duration::from_millis(500);
+        let end = begin + duration;
+        let mut bytes = 0usize;
+        let mut elapsed = Duration::ZERO;
+        while elapsed < duration {
+            let read = stream.read(&mut buffer).unwrap();
+            assert!(read > 0 && buffer[..read].iter().all(|byte| *byte == 0xa5));
+            let now = Instant::now();
+            if now > begin {
+                bytes += read;
+                elapsed = now - begin;
+            }
+            assert!(now < end + Duration::from_secs(20), "the stream stalls");
+        }
+        stop.store(true, Ordering::Relaxed);
+        let bits = bytes as f64 * 8.0 / elapsed.as_secs_f64();
+        std::thread::spawn(move || while stream.read(&mut buffer).is_ok_and(|read| read > 0) {});
+        sender.join().unwrap();
+        bits
+    }
+
+    /// Records every frame on the underlay until [`Capture::finish`].
+    pub fn capture_underlay(&self) -> Capture {
+        let socket: UdpSocket = in_namespace(&self.names[1], || {
+            let all = i32::from((libc::ETH_P_ALL as u16).to_be());
+            raw_socket(libc::AF_PACKET, libc::SOCK_RAW, all).into()
+        });
+        socket
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut frames = Vec::new();
+            let mut buffer = vec![0; 1 << 16];
+            loop {
+                match socket.recv(&mut buffer) {
+                    Ok(length) => frames.push(buffer[..length].to_vec()),
+                    Err(_) if stopped.load(Ordering::Relaxed) => return frames,
+                    Err(_) => {}
+                }
+            }
+        });
+        Capture { stop, thread }
+    }
+}
+
+impl Capture {
+    pub fn finish(self) -> Vec<Vec<u8>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = Command::new("ip").args(["netns", "del", name]).status();
+        }
+    }
+}
+
+/// Waits until a condition holds, at most as long as the bound.
+pub fn wait_for(what: &str, bound: Duration, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + bound;
+    while !condition() {
+        assert!(Instant::now() < end, "no {what} within {bound:?}");
+        std::thread::yield_now();
+    }
+}
+
+fn gateway(index: usize) -> GatewayId {
+    GatewayId::from_entropy(index as u64 + 1)
+}
+
+fn vpc(index: usize) -> VpcId {
+    VpcId::from_entropy(index as u64 + 1)
+}
+
+fn cidr(index: usize) -> CidrBlock {
+    ["10.71.0.0/16", "10.72.0.0/16"][index].parse().unwrap()
+}
+
+fn overlay(index: usize) -> Ipv4Addr {
+    Ipv4Addr::new(100, 64, 0, index as u8 + 1)
+}
+
+fn slice(index: usize, mbps: u32, peer_key: model::PublicKey) -> GatewaySlice {
+    let other = 1 - index;
+    let side = [Side::Requester, Side::Accepter][index];
+    let id = PeeringConnectionId::from_entropy(1);
+    let subnet = SubnetSlice {
+        cidr: cidr(index),
+        routes: BTreeMap::from([(cidr(other), id)]),
+    };
+    let vpc_slice = VpcSlice {
+        legacy_id: LegacyVpcId {
+            region: Region::Guangzhou,
+            number: 1,
+        },
+        cidr: cidr(index),
+        subnets: BTreeMap::from([(SubnetId::from_entropy(1), subnet)]),
+    };
+    let peer = TunnelPeerSlice {
+        region: Region::Shanghai,
+        public_key: peer_key,
+        endpoint: None,
+        overlay_address: overlay(other),
+    };
+    let peering = PeeringSlice {
+        vni: Vni::FIRST,
+        local_vpc: vpc(index),
+        peer_vpc: vpc(other),
+        peer_cidr: cidr(other),
+        bandwidth: Bandwidth::from_mbps(mbps),
+        peer: PeerEnd::Gateway(gateway(other)),
+        peer_has_route: true,
+    };
+    GatewaySlice {
+        generation: Generation(1),
+        gateway: gateway(index),
+        region: Region::Guangzhou,
+        overlay_address: overlay(index),
+        tunnel_peers: BTreeMap::from([(gateway(other), peer)]),
+        vpcs: BTreeMap::from([(vpc(index), vpc_slice)]),
+        peerings: BTreeMap::from([((id, side), peering)]),
+    }
+}
+
+fn tun_device(namespace: &str, address: Ipv4Addr, to: &str) -> Arc<OwnedFd> {
+    let fd = in_namespace(namespace, open_tun);
+    let address = format!("{address}/32");
+    ip(&["-n", namespace, "addr", "add", &address, "dev", "peer0"]);
+    ip(&["-n", namespace, "link", "set", "peer0", "up"]);
+    ip(&["-n", namespace, "route", "add", to, "dev", "peer0"]);
+    Arc::new(fd)
+}
+
+fn open_tun() -> OwnedFd {
+    const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
+    const FLAGS: i16 = 0x0001 | 0x1000 | 0x4000 | 0x0100; // TUN, NO_PI, VNET_HDR, MULTI_QUEUE
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")
+        .expect("/dev/net/tun");
+    let mut request = [0u8; 40];
+    request[..5].copy_from_slice(b"peer0");
+    request[16..18].copy_from_slice(&FLAGS.to_ne_bytes());
+    // SAFETY: the request is as large as struct ifreq.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) };
+    assert_eq!(result, 0, "TUNSETIFF: {}", std::io::Error::last_os_error());
+    file.into()
+}
+
+fn raw_socket(family: i32, kind: i32, protocol: i32) -> OwnedFd {
+    // SAFETY: no pointers; the descriptor is checked before it is owned.
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) };
+    assert!(fd >= 0, "socket: {}", std::io::Error::last_os_error());
+    // SAFETY: just opened and owned by nobody else.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+// On a thread of its own, so that no other test's thread changes its namespace.
+fn in_namespace<T: Send>(name: &str, body: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                let file = File::open(format!("/run/netns/{name}")).expect("the namespace");
+                setns(file, CloneFlags::CLONE_NEWNET).expect("setns");
+                body()
+            })
+            .join()
+            .expect("the body passes")
+    })
+}
+
+fn ip(arguments: &[&str]) {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .expect("the ip program");
+    assert!(
+        output.status.success(),
+        "ip {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
