@@ -90,6 +90,33 @@ fn files_of_something_else_are_refused_and_left_alone() {
     }
 }
 
+#[tokio::test]
+async fn a_file_that_was_tampered_with_is_refused() {
+    for (damage, reason) in [
+        (
+            "DELETE FROM change WHERE revision = 2",
+            "change 2 is missing",
+        ),
+        (
+            "DELETE FROM change WHERE revision = 3",
+            "the changes end at 2",
+        ),
+        ("UPDATE entry SET revision = 9", "is of revision 9"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let store = SqliteStore::open(&path).unwrap();
+        for _ in 0..3 {
+            store.commit(writes([put("k", "1")])).await.unwrap();
+        }
+        drop(store);
+        shell(&path).execute_batch(damage).unwrap();
+        let error = SqliteStore::open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
 #[test]
 fn a_missing_folder_is_an_error_that_names_the_file() {
     let error = SqliteStore::open(Path::new("/nonexistent/state.db")).unwrap_err();

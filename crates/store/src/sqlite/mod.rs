@@ -68,8 +68,8 @@ impl SqliteStore {
     /// reads the file.
     ///
     /// # Errors
-    /// [`StoreError::InUse`], [`StoreError::NewerSchema`], [`StoreError::Foreign`] and
-    /// [`StoreError::Open`].
+    /// [`StoreError::InUse`], [`StoreError::NewerSchema`], [`StoreError::Foreign`],
+    /// [`StoreError::Corrupt`], [`StoreError::Open`] and [`StoreError::Backend`].
     pub fn open(path: &Path) -> Result<SqliteStore, StoreError> {
         SqliteStore::open_with(path, SqliteOptions::default())
     }
@@ -81,8 +81,7 @@ impl SqliteStore {
     pub fn open_with(path: &Path, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
         let lock = schema::lock(path)?;
         let connection = schema::open_writer(path)?;
-        let writer = Writer::open(connection, lock, options.retention, FEED_RETENTION)
-            .map_err(|error| BackendError::new("reading the store", error))?;
+        let writer = Writer::open(connection, lock, options.retention, FEED_RETENTION)?;
         let reader = Reader::open(path)?;
         let (feed, counters) = (writer.feed(), writer.counters());
         let (queue, requests) = mpsc::channel(writer::QUEUE_TRANSACTIONS);

@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
-use crate::error::{BackendError, CommitError};
+use crate::error::{BackendError, CommitError, StoreError};
 use crate::feed::{Feed, Retention};
 use crate::transaction::{Change, Revision, Transaction, Write};
 
@@ -82,6 +82,23 @@ impl Log {
         })
     }
 
+    /// Checks that the log goes from one revision to another without a gap.
+    fn check(&self, compacted: Revision, last: Revision) -> Result<(), StoreError> {
+        let mut expected = compacted;
+        for (revision, _) in &self.sizes {
+            expected = expected.next();
+            if *revision != expected {
+                let reason = format!("change {expected} is missing before change {revision}");
+                return Err(StoreError::Corrupt(reason));
+            }
+        }
+        if expected != last {
+            let reason = format!("the changes end at {expected}, the store is at {last}");
+            return Err(StoreError::Corrupt(reason));
+        }
+        Ok(())
+    }
+
     fn push(&mut self, revision: Revision, bytes: usize) {
         self.sizes.push_back((revision, bytes));
         self.bytes += bytes;
@@ -129,12 +146,25 @@ impl Writer {
         lock: File,
         retention: Retention,
         feed_retention: Retention,
-    ) -> rusqlite::Result<Writer> {
-        let revision = read_meta(&connection, "revision")?;
+    ) -> Result<Writer, StoreError> {
+        let read = || -> rusqlite::Result<_> {
+            let revision = read_meta(&connection, "revision")?;
+            let compacted = read_meta(&connection, "compacted")?;
+            let revisions = read_revisions(&connection)?;
+            let log = Log::read(&connection, retention)?;
+            Ok((revision, compacted, revisions, log))
+        };
+        let (revision, compacted, revisions, log) =
+            read().map_err(|error| BackendError::new("reading the store", error))?;
+        log.check(compacted, revision)?;
+        if let Some((key, newer)) = revisions.iter().find(|(_, of_key)| **of_key > revision) {
+            let reason = format!("`{key}` is of revision {newer}, the store of {revision}");
+            return Err(StoreError::Corrupt(reason));
+        }
         Ok(Writer {
             revision,
-            revisions: read_revisions(&connection)?,
-            log: Log::read(&connection, retention)?,
+            revisions,
+            log,
             feed: Arc::new(Feed::new(revision, feed_retention)),
             counters: Arc::default(),
             connection,
