@@ -98,6 +98,11 @@ impl Gateway {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn rekey(&mut self, now: Instant, out: &mut Outbox) {
+        self.initiate(now, out);
+    }
+
     fn initiate(&mut self, now: Instant, out: &mut Outbox) {
         let Some(endpoint) = self.endpoint else {
             return;

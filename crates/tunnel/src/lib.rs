@@ -27,6 +27,8 @@ pub mod session;
 pub mod shaper;
 mod status;
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod tun;
 mod udp;
 

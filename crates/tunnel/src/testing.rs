@@ -1,4 +1,6 @@
-//! Packets and slices for tests.
+//! For tests: packets, slices, and in [`Pair`] two engines joined by an underlay in memory.
+
+mod pair;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -11,6 +13,8 @@ use crate::packet::{
     Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, fold, pseudo_header_sum, sum,
     write_ipv4_checksum,
 };
+
+pub use pair::{Carried, End, Pair, PeeringSpec, Weather, crossings, gateway_id, pair_slice, side};
 
 /// Parses a CIDR block.
 ///

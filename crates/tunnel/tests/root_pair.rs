@@ -34,11 +34,13 @@ fn ping_crosses_and_the_marker_does_not_show_on_the_underlay() {
     assert!(status.peerings[&peering].sent.packets >= 2);
     assert!(status.peerings[&peering].last_probe.is_some());
     wait_for("the pair's probe", Duration::from_secs(5), || {
-        bed.left
-            .status()
-            .gateways
-            .values()
-            .all(|pair| pair.rtt.is_some())
+        [&bed.left, &bed.right].iter().all(|tunnel| {
+            tunnel
+                .status()
+                .gateways
+                .values()
+                .all(|pair| pair.rtt.is_some())
+        })
     });
 }
 

@@ -1,0 +1,153 @@
+//! Caps and MTUs, in virtual time.
+
+use std::time::Duration;
+
+use super::{A, B, SOON};
+use crate::packet::{Ipv4Header, TCP_SYN, write_ipv4_checksum};
+use crate::testing::{
+    Pair, PeeringSpec, gateway_id, pair_slice, tcp_packet_with_options,
+    transport_checksum_is_right, udp_packet,
+};
+
+// Bits per second of inner IP at the receiver while more than the cap is offered.
+fn measure(pair: &mut Pair, spec: &PeeringSpec, offered_mbps: u64, duration: Duration) -> f64 {
+    let packet = udp_packet(A, B, 1, 2, &[0; 1322]);
+    let gap = Duration::from_nanos(packet.len() as u64 * 8000 / offered_mbps);
+    let (begin, already) = (pair.now, pair.received(1, spec.vpc(1)).len());
+    while pair.now < begin + duration {
+        pair.send(0, spec.vpc(0), &packet);
+        pair.run(gap);
+    }
+    let packets = pair.received(1, spec.vpc(1)).len() - already;
+    (packets * packet.len() * 8) as f64 / duration.as_secs_f64()
+}
+
+#[test]
+fn a_cap_holds_and_changes_online() {
+    let spec = PeeringSpec {
+        mbps: 10,
+        ..PeeringSpec::default()
+    };
+    let mut pair = Pair::established(21, &[spec]);
+    let bits = measure(&mut pair, &spec, 15, Duration::from_secs(4));
+    assert!((bits / 10e6 - 1.0).abs() < 0.01, "{bits}");
+    let before = pair.peering(0, 1);
+    assert!(before.queue_bytes > 0 && before.sent_drops["queue_full"] > 0);
+    pair.ends[0].slice = pair_slice(0, &[PeeringSpec { mbps: 40, ..spec }]);
+    pair.configure(0);
+    assert!(
+        pair.peering(0, 1).queue_bytes > before.queue_bytes / 2,
+        "the queue is kept"
+    );
+    let bits = measure(&mut pair, &spec, 60, Duration::from_secs(2));
+    assert!((bits / 40e6 - 1.0).abs() < 0.02, "{bits}");
+    pair.run(Duration::from_secs(1));
+    let after = pair.peering(0, 1);
+    assert_eq!(after.queue_bytes, 0);
+    assert_eq!(
+        after.sent.packets as usize,
+        pair.received(1, spec.vpc(1)).len()
+    );
+}
+
+#[test]
+fn each_direction_has_its_own_cap() {
+    let spec = PeeringSpec {
+        mbps: 5,
+        ..PeeringSpec::default()
+    };
+    let mut pair = Pair::established(22, &[spec]);
+    for _ in 0..30 {
+        pair.send(0, spec.vpc(0), &udp_packet(A, B, 1, 2, &[0; 1322]));
+    }
+    pair.send(1, spec.vpc(1), &udp_packet(B, A, 1, 2, &[0; 1322]));
+    pair.run(Duration::from_millis(6));
+    assert_eq!(pair.received(0, spec.vpc(0)).len(), 1);
+    assert!(pair.received(1, spec.vpc(1)).len() < 30);
+}
+
+#[test]
+fn too_large_with_df_is_answered_from_the_subnets_gateway() {
+    let spec = PeeringSpec::default();
+    let mut pair = Pair::established(23, &[spec]);
+    for (underlay, mtu) in [(1500u16, 1390usize), (1400, 1290), (9000, 8890)] {
+        pair.ends[0]
+            .engine
+            .set_underlay_mtu(gateway_id(1), underlay);
+        pair.ends[0].delivered.clear();
+        pair.ends[1].delivered.clear();
+        pair.send(0, spec.vpc(0), &udp_packet(A, B, 1, 2, &vec![0; mtu - 28]));
+        pair.send(0, spec.vpc(0), &udp_packet(A, B, 1, 2, &vec![0; mtu - 27]));
+        pair.run(SOON);
+        assert_eq!(pair.received(1, spec.vpc(1)).len(), 1);
+        let answers = pair.received(0, spec.vpc(0));
+        let header = Ipv4Header::parse(answers[0]).unwrap();
+        assert_eq!(
+            (header.source, header.destination),
+            ([10, 1, 0, 1].into(), A)
+        );
+        assert_eq!(answers[0][20..22], [3, 4]);
+        assert_eq!(
+            usize::from(u16::from_be_bytes([answers[0][26], answers[0][27]])),
+            mtu
+        );
+    }
+    for _ in 0..1000 {
+        pair.send(0, spec.vpc(0), &udp_packet(A, B, 1, 2, &vec![0; 9000]));
+    }
+    assert!(
+        pair.received(0, spec.vpc(0)).len() <= 21,
+        "the answers are limited"
+    );
+    assert_eq!(pair.peering(0, 1).sent_drops["too_big"], 1003);
+}
+
+#[test]
+fn too_large_without_df_crosses_in_fragments() {
+    let spec = PeeringSpec::default();
+    let mut pair = Pair::established(24, &[spec]);
+    let mut packet = udp_packet(A, B, 1, 2, &vec![7; 3000]);
+    packet[6] = 0;
+    write_ipv4_checksum(&mut packet, 20);
+    pair.send(0, spec.vpc(0), &packet);
+    pair.run(SOON);
+    let parts = pair.received(1, spec.vpc(1));
+    assert_eq!(
+        parts.iter().map(|part| part.len()).collect::<Vec<_>>(),
+        [1388, 1388, 292]
+    );
+    let joined: Vec<u8> = parts.iter().flat_map(|part| &part[20..]).copied().collect();
+    assert_eq!(joined, packet[20..]);
+    assert!(parts.iter().all(|part| part[4..6] == packet[4..6]));
+}
+
+#[test]
+fn the_mss_is_clamped_on_the_way_out_and_in() {
+    let spec = PeeringSpec::default();
+    let mut pair = Pair::established(25, &[spec]);
+    let syn = tcp_packet_with_options(A, B, 1, TCP_SYN, &[2, 4, 5, 180], b"");
+    let mss = |pair: &Pair| {
+        let packet = *pair.received(1, spec.vpc(1)).last().unwrap();
+        assert!(transport_checksum_is_right(packet));
+        u16::from_be_bytes([packet[42], packet[43]])
+    };
+    pair.send(0, spec.vpc(0), &syn);
+    pair.run(SOON);
+    assert_eq!(mss(&pair), 1350);
+    // The sender's path is wide, the receiver's way back is not.
+    pair.ends[0].engine.set_underlay_mtu(gateway_id(1), 9000);
+    pair.ends[1].engine.set_underlay_mtu(gateway_id(0), 1400);
+    pair.send(0, spec.vpc(0), &syn);
+    pair.run(SOON);
+    assert_eq!(mss(&pair), 1250);
+}
+
+#[test]
+fn a_vpcs_device_has_the_largest_mtu_of_its_pairs() {
+    let spec = PeeringSpec::default();
+    let mut pair = Pair::established(26, &[spec]);
+    assert_eq!(pair.ends[0].engine.device_mtus()[&spec.vpc(0)], 1390);
+    pair.ends[0].engine.set_underlay_mtu(gateway_id(1), 9000);
+    assert_eq!(pair.ends[0].engine.device_mtus()[&spec.vpc(0)], 8890);
+    assert_eq!(pair.ends[0].engine.device_mtus().len(), 1);
+}
