@@ -1,223 +1,154 @@
-//! What a gateway wants of the kernel: VPCs with their subnets, and attachments.
+//! What the kernel should hold: VPC namespaces with their subnets, and attachments.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::{fmt, str};
 
 use model::{CidrBlock, SubnetId, VpcId};
 use serde::{Deserialize, Serialize};
 
-use crate::names;
+/// The TUN device of a VPC namespace, where traffic leaves the VPC.
+pub const TUN: &str = "peer0";
 
-/// The longest name of an attachment or target namespace, in bytes. Both are written into the port's
-/// alias, which holds 254.
-const LONGEST_NAME: usize = 64;
-
-/// Everything that one gateway instance wants of the kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Everything that one instance wants in the kernel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelDesired {
-    /// The VPCs to carry.
+    /// The VPCs that get a namespace.
     pub vpcs: BTreeMap<VpcId, VpcDesired>,
-    /// The attachments, by their name: 1 to 64 printable ASCII characters without space.
+    /// The attachments, by name.
     pub attachments: BTreeMap<String, Attachment>,
 }
 
-/// One VPC as the kernel should have it.
+/// One VPC's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VpcDesired {
-    /// The block of the VPC; what of it is in no subnet is unreachable.
+    /// The VPC's block; what is in no subnet is unreachable.
     pub cidr: CidrBlock,
-    /// The MTU of `peer0`, the bridges and the veth pairs of attachments, in bytes.
+    /// The MTU of the TUN device, the bridges and the attachments.
     pub mtu_bytes: u16,
-    /// The subnets with their blocks.
+    /// Each subnet gets a bridge that holds its gateway address.
     pub subnets: BTreeMap<SubnetId, CidrBlock>,
 }
 
-/// A host, or a segment with hosts, as a port of a subnet's bridge.
+/// A host's way into a subnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// The VPC; its id as text in the serialized form.
+    /// The VPC.
     #[serde(with = "as_text")]
     pub vpc: VpcId,
-    /// The subnet; its id as text in the serialized form.
+    /// The subnet.
     #[serde(with = "as_text")]
     pub subnet: SubnetId,
     /// What is attached.
     pub kind: AttachmentKind,
-    /// How to configure the host side, when that is wanted and possible (a veth to a namespace).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How to configure the host side; left to the user when absent.
     pub host: Option<HostConfig>,
 }
 
-/// What is attached to a subnet.
+/// What is attached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum AttachmentKind {
-    /// A NIC or VLAN of the gateway's own namespace, moved in. It comes back under its own name when
-    /// it is detached.
+    /// A network card or VLAN of the gateway's own namespace. It moves into the VPC, and back with
+    /// its old name when it is detached.
     Nic {
-        /// Its name in the gateway's own namespace.
+        /// Its name.
         interface: String,
     },
     /// A veth pair to another namespace.
     VethToNamespace {
-        /// The namespace of the host side.
+        /// The namespace.
         namespace: NamespaceRef,
-        /// The interface to make there.
+        /// The name of the end in there.
         interface: String,
     },
-    /// A veth pair whose outer end joins a bridge of the gateway's own namespace.
+    /// A veth pair whose outer end is a port of a bridge in the gateway's own namespace.
     VethToBridge {
-        /// That bridge.
+        /// The bridge.
         bridge: String,
     },
 }
 
-/// A network namespace that is not ours.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// A network namespace of this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NamespaceRef {
-    /// By its name below `/run/netns`.
+    /// By its name under /run/netns.
     Name(String),
-    /// That of a process. Process ids are used again: the caller answers for this one still being
-    /// the process that was meant.
+    /// That of a process.
     Pid(u32),
 }
 
-/// The configuration of an attachment's host side: this address with the subnet's prefix length, link
-/// up, default route to the subnet's gateway address, the VPC's MTU.
+/// How to configure the host side of an attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostConfig {
-    /// The address of the host, in the subnet.
+    /// The host's address; the prefix is the subnet's and the default route its gateway address.
     pub address: Ipv4Addr,
 }
 
-/// An attachment that cannot be made, whatever the kernel's state.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AttachmentError {
-    /// The attachment's own name is unusable.
-    #[error("`{0}` cannot name an attachment (1 to 64 printable ASCII characters, no space)")]
-    Name(String),
-    /// The subnet is not among those of the VPC at this gateway.
-    #[error("subnet {subnet} of {vpc} is not carried by this gateway")]
-    UnknownSubnet {
-        /// The VPC of the attachment.
-        vpc: VpcId,
-        /// The subnet of the attachment.
-        subnet: SubnetId,
-    },
-    /// The text cannot name an interface.
-    #[error("`{0}` cannot name an interface")]
-    InterfaceName(String),
-    /// The target is not a namespace that may be attached.
-    #[error("`{0}` cannot be attached: it is the namespace of a VPC or no usable name")]
-    Target(String),
-    /// The address cannot be that of a host of the subnet.
-    #[error(
-        "{address} cannot be a host of {cidr}: it must lie inside and be neither the first address, \
-         the gateway's, nor the last"
-    )]
-    HostAddress {
-        /// The address asked for.
-        address: Ipv4Addr,
-        /// The block of the subnet.
-        cidr: CidrBlock,
-    },
-    /// Only the host side of a veth to a namespace can be configured from here.
-    #[error("the hosts behind a NIC or a bridge cannot be configured from here")]
-    HostOutOfReach,
+/// The name of a subnet's bridge.
+pub fn bridge_name(subnet: SubnetId) -> String {
+    format!("br-{}", subnet.tail())
 }
 
-impl KernelDesired {
-    /// The block of an attachment's subnet, if the attachment can be made at all.
-    ///
-    /// # Errors
-    /// Whatever is wrong in the attachment itself or with its place here.
-    pub fn check(&self, name: &str, attachment: &Attachment) -> Result<CidrBlock, AttachmentError> {
-        let is_plain = |text: &str| {
-            (1..=LONGEST_NAME).contains(&text.len())
-                && text.bytes().all(|byte| byte.is_ascii_graphic())
-        };
-        if !is_plain(name) {
-            return Err(AttachmentError::Name(name.to_owned()));
-        }
-        let interface = match &attachment.kind {
-            AttachmentKind::Nic { interface }
-            | AttachmentKind::VethToNamespace { interface, .. }
-            | AttachmentKind::VethToBridge { bridge: interface } => interface,
-        };
-        if !names::is_interface_name(interface) {
-            return Err(AttachmentError::InterfaceName(interface.clone()));
-        }
-        if let AttachmentKind::VethToNamespace { namespace: NamespaceRef::Name(target), .. } =
-            &attachment.kind
-        {
-            let is_file_name = is_plain(target) && !target.contains('/') && !target.starts_with('.');
-            if !is_file_name || names::is_vpc_namespace(target) {
-                return Err(AttachmentError::Target(target.clone()));
-            }
-        }
-        let cidr = self
-            .vpcs
-            .get(&attachment.vpc)
-            .and_then(|vpc| vpc.subnets.get(&attachment.subnet))
-            .copied()
-            .ok_or(AttachmentError::UnknownSubnet {
-                vpc: attachment.vpc,
-                subnet: attachment.subnet,
-            })?;
-        if let Some(host) = attachment.host {
-            attachment.check_host(host, cidr)?;
-        }
-        Ok(cidr)
-    }
+/// A bridge's MAC address: locally administered, unicast, and the same after every restart, so that
+/// hosts need not learn it again.
+pub fn bridge_mac(subnet: SubnetId) -> [u8; 6] {
+    let [.., a, b, c, d, e] = hash(subnet.tail()).to_be_bytes();
+    [0x02, a, b, c, d, e]
 }
 
-impl Attachment {
-    fn check_host(&self, host: HostConfig, cidr: CidrBlock) -> Result<(), AttachmentError> {
-        match self.kind {
-            AttachmentKind::VethToNamespace { .. } => {}
-            AttachmentKind::Nic { .. } | AttachmentKind::VethToBridge { .. } => {
-                return Err(AttachmentError::HostOutOfReach);
-            }
-        }
-        let address = host.address;
-        let taken = [cidr.network(), cidr.gateway_address(), cidr.last()];
-        if !cidr.contains_address(address) || taken.contains(&address) {
-            return Err(AttachmentError::HostAddress { address, cidr });
-        }
-        Ok(())
-    }
+/// The name of an attachment's port in the VPC namespace: 14 characters, from a hash of the name.
+pub fn port_name(attachment: &str) -> String {
+    format!("at{:012x}", hash(attachment) & 0xffff_ffff_ffff)
 }
 
-impl fmt::Display for NamespaceRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => write!(f, "namespace {name}"),
-            Self::Pid(pid) => write!(f, "the namespace of process {pid}"),
-        }
-    }
+/// The name of the outer end of a veth pair that joins a bridge of the host.
+pub fn outer_name(attachment: &str) -> String {
+    format!("pw{:012x}", hash(attachment) & 0xffff_ffff_ffff)
 }
 
-impl fmt::Display for AttachmentKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nic { interface } => write!(f, "NIC {interface}"),
-            Self::VethToNamespace { namespace, interface } => {
-                write!(f, "veth to {interface} in {namespace}")
-            }
-            Self::VethToBridge { bridge } => write!(f, "veth to bridge {bridge}"),
-        }
-    }
+// FNV-1a, 64 bits: names only need to be stable and distinct among a host's few attachments.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
-/// Serializes ids as their text.
+/// The lines that a user runs to configure the host side of an attachment.
+pub fn host_commands(attachment: &Attachment, subnet: CidrBlock, mtu_bytes: u16) -> Vec<String> {
+    let address = attachment
+        .host
+        .map_or_else(|| "ADDRESS".to_owned(), |host| host.address.to_string());
+    let (prefix, interface) = match &attachment.kind {
+        AttachmentKind::VethToNamespace {
+            namespace: NamespaceRef::Name(name),
+            interface,
+        } => (format!("ip netns exec {name} "), interface.as_str()),
+        AttachmentKind::VethToNamespace {
+            namespace: NamespaceRef::Pid(pid),
+            interface,
+        } => (format!("nsenter -t {pid} -n "), interface.as_str()),
+        AttachmentKind::Nic { .. } | AttachmentKind::VethToBridge { .. } => {
+            (String::new(), "INTERFACE")
+        }
+    };
+    [
+        format!("ip link set {interface} mtu {mtu_bytes} up"),
+        format!(
+            "ip addr add {address}/{} dev {interface}",
+            subnet.prefix_len()
+        ),
+        format!("ip route add default via {}", subnet.gateway_address()),
+    ]
+    .map(|line| format!("{prefix}{line}"))
+    .to_vec()
+}
+
 mod as_text {
     use std::fmt::Display;
+    use std::str::FromStr;
 
     use serde::{Deserialize, Deserializer, Serializer, de};
-
-    use super::str::FromStr;
 
     pub fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
@@ -228,6 +159,42 @@ mod as_text {
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,
     {
-        String::deserialize(from)?.parse().map_err(de::Error::custom)
+        String::deserialize(from)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_into_the_kernels_fifteen_characters() {
+        let subnet = SubnetId::from_entropy(5);
+        for name in [bridge_name(subnet), port_name("web"), outer_name("web")] {
+            assert!(name.len() <= 15, "{name}");
+        }
+        assert_ne!(port_name("web"), port_name("db"));
+        assert_eq!(bridge_mac(subnet)[0] & 0b11, 0b10);
+    }
+
+    #[test]
+    fn the_lines_for_the_user_name_the_place() {
+        let attachment = Attachment {
+            vpc: VpcId::from_entropy(1),
+            subnet: SubnetId::from_entropy(2),
+            kind: AttachmentKind::VethToNamespace {
+                namespace: NamespaceRef::Name("web".into()),
+                interface: "eth0".into(),
+            },
+            host: None,
+        };
+        let lines = host_commands(&attachment, "10.1.1.0/24".parse().unwrap(), 1390);
+        assert_eq!(lines[0], "ip netns exec web ip link set eth0 mtu 1390 up");
+        assert_eq!(
+            lines[2],
+            "ip netns exec web ip route add default via 10.1.1.1"
+        );
     }
 }

@@ -1,80 +1,74 @@
-//! The one error of this crate.
+//! What the kernel edge can fail with.
 
 use std::io;
 
-use crate::desired::AttachmentError;
-
-/// What went wrong at the kernel. "Already there" and "already gone" are outcomes, not errors, and
-/// never appear here.
+/// Why something could not be observed or applied.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
-    /// A system call or netlink request was refused.
-    #[error("cannot {what}")]
-    System {
-        /// What was attempted, as an infinitive.
-        what: String,
-        /// The kernel's answer.
+    /// A system call failed.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
         source: io::Error,
     },
-    /// The named network namespace does not exist (or its process is gone).
+    /// A netlink request failed.
+    #[error("{doing}: {source}")]
+    Netlink {
+        /// What was being done.
+        doing: String,
+        /// Why it failed, by errno where the kernel gave one.
+        source: io::Error,
+    },
+    /// A namespace that should exist does not.
     #[error("there is no network namespace {0}")]
-    NamespaceMissing(String),
-    /// A network namespace of that name exists already.
-    #[error("a network namespace named {0} exists already")]
-    NamespaceExists(String),
-    /// The text cannot name a network namespace.
-    #[error("`{0}` cannot name a network namespace")]
-    NamespaceName(String),
-    /// The interface does not exist.
-    #[error("there is no interface {interface} in {place}")]
-    InterfaceMissing {
-        /// The interface that was looked up.
-        interface: String,
-        /// The namespace it was looked up in.
+    NoNamespace(String),
+    /// A link that should exist does not.
+    #[error("there is no link {link} in {place}")]
+    NoLink {
+        /// The link's name.
+        link: String,
+        /// The namespace it was looked for in.
         place: String,
     },
-    /// The interface may not be taken, or its name is not free.
-    #[error("interface {interface} cannot be used: {reason}")]
-    InterfaceInUse {
+    /// A network interface that must stay where it is.
+    #[error("{interface} cannot be attached: {reason}")]
+    Refused {
         /// The interface.
         interface: String,
-        /// What speaks against it.
+        /// Why.
         reason: String,
     },
-    /// An attachment is wrong in itself.
-    #[error(transparent)]
-    Attachment(#[from] AttachmentError),
-    /// A [`FakeKernel`](crate::FakeKernel) was told to refuse this step.
-    #[error("refused as the test asked")]
-    Refused,
+    /// The attachment names a VPC or subnet that the gateway does not carry.
+    #[error("attachment {name}: {reason}")]
+    Attachment {
+        /// The attachment's name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl KernelError {
-    /// The kernel's error number, when a system call or netlink request was refused.
-    pub fn errno(&self) -> Option<i32> {
-        match self {
-            Self::System { source, .. } => source.raw_os_error(),
-            Self::NamespaceMissing(_)
-            | Self::NamespaceExists(_)
-            | Self::NamespaceName(_)
-            | Self::InterfaceMissing { .. }
-            | Self::InterfaceInUse { .. }
-            | Self::Attachment(_)
-            | Self::Refused => None,
+    /// Wraps an I/O error with what was being done.
+    pub fn io(doing: impl Into<String>, source: impl Into<io::Error>) -> KernelError {
+        KernelError::Io {
+            doing: doing.into(),
+            source: source.into(),
         }
     }
-}
 
-/// Wraps an I/O error with what was attempted.
-pub(crate) trait Context<T> {
-    fn context(self, what: impl FnOnce() -> String) -> Result<T, KernelError>;
-}
-
-impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
-    fn context(self, what: impl FnOnce() -> String) -> Result<T, KernelError> {
-        self.map_err(|source| KernelError::System {
-            what: what(),
-            source: source.into(),
-        })
+    /// The errno behind the error, if there is one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            KernelError::Io { source, .. } | KernelError::Netlink { source, .. } => {
+                source.raw_os_error()
+            }
+            KernelError::NoNamespace(_)
+            | KernelError::NoLink { .. }
+            | KernelError::Refused { .. }
+            | KernelError::Attachment { .. } => None,
+        }
     }
 }

@@ -1,264 +1,285 @@
-//! The difference between desired and observed, as ordered steps.
+//! The pure difference: which steps lead from what is observed to what is desired.
 //!
-//! First what must go (ports before the namespaces they are in, so that a NIC is home before its
-//! namespace ends), then each VPC from the inside out, last the attachments. In a new namespace
-//! everything that restrains forwarding stands before the first link comes up.
+//! Order: what goes first makes room (detach, remove), then namespaces, sysctls, the TUN device,
+//! bridges with their addresses, routes, and attachments last. A plan for a world that is as desired
+//! is empty.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{CidrBlock, SubnetId, VpcId};
 
-use crate::desired::{Attachment, AttachmentKind, KernelDesired, VpcDesired};
-use crate::names::{PEER_DEVICE, bridge_name, port_name};
-use crate::observed::{
-    BridgeObserved, Observed, OuterLink, OuterObserved, PortObserved, VpcObserved,
+use crate::desired::{
+    Attachment, KernelDesired, TUN, VpcDesired, bridge_mac, bridge_name, port_name,
 };
-use crate::step::{OuterSettings, Step, VpcRoute};
-use crate::sysctl;
+use crate::observed::{LinkKind, LinkObserved, Observed, RouteAction, RouteEntry, VpcObserved};
+use crate::step::{AttachStep, Change, Step};
 
-/// The steps that make the kernel as desired, in the order to apply them. Attachments that cannot be
-/// made at all ([`KernelDesired::check`]) count as not desired.
+/// The steps, in the order to apply them.
 pub fn plan(desired: &KernelDesired, observed: &Observed) -> Vec<Step> {
-    let attachments = wanted_attachments(desired);
     let mut steps = Vec::new();
-    for (vpc, seen) in &observed.vpcs {
-        for (port, port_seen) in &seen.ports {
-            if !attachments.get(&(*vpc, port.clone())).is_some_and(|wanted| wanted.keeps(port_seen)) {
-                steps.push(Step::Detach { vpc: *vpc, port: port.clone() });
-            }
+    let nothing = VpcObserved::default();
+    for (vpc, found) in &observed.vpcs {
+        if desired.vpcs.contains_key(vpc) {
+            continue;
         }
+        let ports = found.links.iter().filter(|(name, _)| is_port(name));
+        steps.extend(ports.map(|(name, link)| Step::In(*vpc, detach(name, link))));
+        steps.push(Step::DeleteNamespace(*vpc));
     }
-    for vpc in observed.vpcs.keys().filter(|vpc| !desired.vpcs.contains_key(vpc)) {
-        steps.push(Step::DeleteNamespace { vpc: *vpc });
-    }
-    steps.extend(observed.stale.iter().map(|vpc| Step::DeleteNamespace { vpc: *vpc }));
-    let absent = VpcObserved::default();
     for (vpc, wanted) in &desired.vpcs {
-        let seen = observed.vpcs.get(vpc);
-        if seen.is_none() {
-            steps.push(Step::CreateNamespace { vpc: *vpc });
+        let found = observed.vpcs.get(vpc);
+        if found.is_none() {
+            steps.push(Step::CreateNamespace(*vpc));
         }
-        let seen = seen.unwrap_or(&absent);
-        VpcPlan { vpc: *vpc, wanted, seen, observed, steps: &mut steps }.run();
-    }
-    for ((vpc, port), wanted) in &attachments {
-        let seen = observed.vpcs.get(vpc).and_then(|vpc| vpc.ports.get(port));
-        wanted.plan(port, seen.filter(|seen| wanted.keeps(seen)), &mut steps);
+        let attachments = attachments_of(desired, *vpc);
+        let changes = plan_vpc(wanted, &attachments, found.unwrap_or(&nothing));
+        steps.extend(changes.into_iter().map(|change| Step::In(*vpc, change)));
     }
     steps
 }
 
-struct WantedAttachment<'a> {
-    name: &'a str,
-    attachment: &'a Attachment,
-    cidr: CidrBlock,
-    mtu_bytes: u16,
+fn attachments_of(desired: &KernelDesired, vpc: VpcId) -> BTreeMap<&str, &Attachment> {
+    let all = desired.attachments.iter();
+    all.filter(|(_, attachment)| attachment.vpc == vpc)
+        .map(|(name, attachment)| (name.as_str(), attachment))
+        .collect()
 }
 
-fn wanted_attachments(desired: &KernelDesired) -> BTreeMap<(VpcId, String), WantedAttachment<'_>> {
-    desired
-        .attachments
+fn is_port(name: &str) -> bool {
+    name.len() == 14 && name.starts_with("at") && name[2..].bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn detach(port: &str, link: &LinkObserved) -> Change {
+    Change::Detach {
+        port: port.to_owned(),
+        original_name: link.original_name.clone(),
+    }
+}
+
+fn plan_vpc(
+    wanted: &VpcDesired,
+    attachments: &BTreeMap<&str, &Attachment>,
+    found: &VpcObserved,
+) -> Vec<Change> {
+    let mut changes = removals(wanted, attachments, found);
+    changes.extend(sysctls(&global_sysctls(), found));
+    if !found.links.get("lo").is_some_and(|link| link.is_up) {
+        changes.push(Change::SetUp("lo".to_owned()));
+    }
+    plan_link(
+        &mut changes,
+        found,
+        TUN,
+        Change::CreateTun,
+        wanted.mtu_bytes,
+    );
+    changes.extend(sysctls(&tun_sysctls(), found));
+    plan_up(&mut changes, found, TUN);
+    for (subnet, cidr) in &wanted.subnets {
+        plan_bridge(&mut changes, found, *subnet, *cidr, wanted.mtu_bytes);
+    }
+    let routes = routes(wanted);
+    changes.extend(
+        routes
+            .difference(&found.routes)
+            .cloned()
+            .map(Change::AddRoute),
+    );
+    for (name, attachment) in attachments {
+        plan_attachment(&mut changes, wanted, found, name, attachment);
+    }
+    changes
+}
+
+fn removals(
+    wanted: &VpcDesired,
+    attachments: &BTreeMap<&str, &Attachment>,
+    found: &VpcObserved,
+) -> Vec<Change> {
+    let ports: BTreeSet<String> = attachments.keys().map(|name| port_name(name)).collect();
+    let bridges: BTreeSet<String> = wanted.subnets.keys().copied().map(bridge_name).collect();
+    let mut changes = Vec::new();
+    for (name, link) in &found.links {
+        if is_port(name) && !ports.contains(name) {
+            changes.push(detach(name, link));
+        }
+    }
+    for (name, link) in &found.links {
+        if link.kind == LinkKind::Bridge && !bridges.contains(name) {
+            changes.push(Change::DeleteLink(name.clone()));
+        }
+    }
+    let stale: Vec<_> = found.routes.difference(&routes(wanted)).cloned().collect();
+    changes.extend(stale.into_iter().map(Change::RemoveRoute));
+    changes
+}
+
+/// The sysctls of a whole VPC namespace. Everything is set explicitly: a new namespace inherits some
+/// of the host's values.
+fn global_sysctls() -> Vec<(String, &'static str)> {
+    // rp_filter: the larger of "all" and the link's own counts, so "all" has to be 0.
+    [
+        ("net/ipv4/ip_forward", "1"),
+        ("net/ipv4/conf/all/rp_filter", "0"),
+        ("net/ipv4/conf/default/rp_filter", "1"),
+        ("net/ipv4/conf/all/accept_local", "0"),
+        ("net/ipv4/conf/all/send_redirects", "0"),
+        ("net/ipv4/conf/default/send_redirects", "0"),
+        ("net/ipv4/conf/all/accept_redirects", "0"),
+        ("net/ipv4/conf/all/accept_source_route", "0"),
+        ("net/ipv6/conf/all/disable_ipv6", "1"),
+        ("net/ipv6/conf/default/disable_ipv6", "1"),
+    ]
+    .map(|(path, value)| (path.to_owned(), value))
+    .to_vec()
+}
+
+// ICMP errors of the engine have a subnet's gateway address as source, which is local here.
+fn tun_sysctls() -> Vec<(String, &'static str)> {
+    vec![
+        (format!("net/ipv4/conf/{TUN}/rp_filter"), "0"),
+        (format!("net/ipv4/conf/{TUN}/accept_local"), "1"),
+        (format!("net/ipv4/conf/{TUN}/send_redirects"), "0"),
+    ]
+}
+
+fn bridge_sysctls(bridge: &str) -> Vec<(String, &'static str)> {
+    vec![
+        (format!("net/ipv4/conf/{bridge}/rp_filter"), "1"),
+        (format!("net/ipv4/conf/{bridge}/accept_local"), "0"),
+        (format!("net/ipv4/conf/{bridge}/send_redirects"), "0"),
+    ]
+}
+
+/// Every sysctl that matters for a VPC with these bridges, for the observer to read.
+pub fn sysctl_paths<'a>(bridges: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut all = global_sysctls();
+    all.extend(tun_sysctls());
+    all.extend(bridges.flat_map(bridge_sysctls));
+    all.into_iter().map(|(path, _)| path).collect()
+}
+
+fn sysctls(wanted: &[(String, &str)], found: &VpcObserved) -> Vec<Change> {
+    wanted
         .iter()
-        .filter_map(|(name, attachment)| {
-            let cidr = desired.check(name, attachment).ok()?;
-            let mtu_bytes = desired.vpcs.get(&attachment.vpc)?.mtu_bytes;
-            let wanted = WantedAttachment { name, attachment, cidr, mtu_bytes };
-            Some(((attachment.vpc, port_name(name)), wanted))
+        .filter(|(path, value)| found.sysctls.get(path).map(String::as_str) != Some(value))
+        .map(|(path, value)| Change::SetSysctl {
+            path: path.clone(),
+            value: (*value).to_owned(),
         })
         .collect()
 }
 
-struct VpcPlan<'a> {
-    vpc: VpcId,
-    wanted: &'a VpcDesired,
-    seen: &'a VpcObserved,
-    observed: &'a Observed,
-    steps: &'a mut Vec<Step>,
-}
-
-impl VpcPlan<'_> {
-    fn run(mut self) {
-        self.set_sysctls(sysctl::of_namespace());
-        if !self.seen.is_loopback_up {
-            self.set_up("lo");
-        }
-        self.remove_routes();
-        self.remove_bridges();
-        self.plan_peer0();
-        for (subnet, cidr) in &self.wanted.subnets {
-            self.plan_bridge(*subnet, *cidr);
-        }
-        self.add_routes();
+fn plan_link(
+    changes: &mut Vec<Change>,
+    found: &VpcObserved,
+    name: &str,
+    create: Change,
+    mtu_bytes: u16,
+) {
+    let link = found.links.get(name);
+    if link.is_none() {
+        changes.push(create);
     }
-
-    fn set_sysctls(&mut self, settings: impl Iterator<Item = sysctl::Setting>) {
-        let values: Vec<(String, String)> = settings
-            .filter(|(path, value)| self.seen.sysctls.get(path).is_none_or(|seen| seen != value))
-            .map(|(path, value)| (path, value.to_owned()))
-            .collect();
-        if !values.is_empty() {
-            self.steps.push(Step::SetSysctls { vpc: self.vpc, values });
-        }
-    }
-
-    fn set_up(&mut self, link: &str) {
-        self.steps.push(Step::SetLinkUp { vpc: self.vpc, link: link.to_owned() });
-    }
-
-    fn set_mtu(&mut self, link: &str, seen: Option<u32>) {
-        let mtu_bytes = self.wanted.mtu_bytes;
-        if seen != Some(mtu_bytes.into()) {
-            self.steps.push(Step::SetMtu { vpc: self.vpc, link: link.to_owned(), mtu_bytes });
-        }
-    }
-
-    fn wanted_routes(&self) -> [VpcRoute; 2] {
-        [VpcRoute::Unreachable(self.wanted.cidr), VpcRoute::DefaultToPeer]
-    }
-
-    fn remove_routes(&mut self) {
-        let wanted = self.wanted_routes();
-        for route in self.seen.routes.iter().filter(|route| !wanted.contains(route)) {
-            self.steps.push(Step::RemoveRoute { vpc: self.vpc, route: *route });
-        }
-    }
-
-    fn add_routes(&mut self) {
-        for route in self.wanted_routes() {
-            if !self.seen.routes.contains(&route) {
-                self.steps.push(Step::AddRoute { vpc: self.vpc, route });
-            }
-        }
-    }
-
-    fn remove_bridges(&mut self) {
-        for subnet in self.seen.bridges.keys() {
-            if !self.wanted.subnets.contains_key(subnet) {
-                self.steps.push(Step::DeleteLink { vpc: self.vpc, link: bridge_name(*subnet) });
-            }
-        }
-    }
-
-    fn plan_peer0(&mut self) {
-        let mut seen = self.seen.peer0.as_ref();
-        if seen.is_some_and(|tun| !tun.is_well_formed) {
-            self.steps.push(Step::DeleteLink { vpc: self.vpc, link: PEER_DEVICE.to_owned() });
-            seen = None;
-        }
-        if seen.is_none() {
-            self.steps.push(Step::CreateTun { vpc: self.vpc });
-        }
-        self.set_link_sysctls(seen.is_some(), sysctl::of_tun(PEER_DEVICE));
-        self.set_mtu(PEER_DEVICE, seen.map(|tun| tun.mtu_bytes));
-        if !seen.is_some_and(|tun| tun.is_up) {
-            self.set_up(PEER_DEVICE);
-        }
-    }
-
-    // A link that is made anew has none of the settings that were read from the old one.
-    fn set_link_sysctls(&mut self, exists: bool, settings: impl Iterator<Item = sysctl::Setting>) {
-        if exists {
-            self.set_sysctls(settings);
-        } else {
-            let values = settings.map(|(path, value)| (path, value.to_owned())).collect();
-            self.steps.push(Step::SetSysctls { vpc: self.vpc, values });
-        }
-    }
-
-    fn plan_bridge(&mut self, subnet: SubnetId, cidr: CidrBlock) {
-        let (vpc, link) = (self.vpc, bridge_name(subnet));
-        let mac = self.observed.instance.bridge_mac(vpc, subnet);
-        let seen = self.seen.bridges.get(&subnet);
-        match seen {
-            None => self.steps.push(Step::CreateBridge { vpc, subnet, mac }),
-            Some(bridge) if bridge.mac != mac => {
-                self.steps.push(Step::SetMac { vpc, link: link.clone(), mac });
-            }
-            Some(_) => {}
-        }
-        self.set_link_sysctls(seen.is_some(), sysctl::of_bridge(&link));
-        self.set_mtu(&link, seen.map(|bridge| bridge.mtu_bytes));
-        self.plan_address(&link, cidr, seen);
-        if !seen.is_some_and(|bridge| bridge.is_up) {
-            self.set_up(&link);
-        }
-    }
-
-    fn plan_address(&mut self, link: &str, cidr: CidrBlock, seen: Option<&BridgeObserved>) {
-        let vpc = self.vpc;
-        let wanted = (cidr.gateway_address(), cidr.prefix_len());
-        let seen = seen.into_iter().flat_map(|bridge| &bridge.addresses);
-        let (kept, strays): (Vec<_>, Vec<_>) = seen.partition(|address| **address == wanted);
-        for (address, prefix_len) in strays.into_iter().copied() {
-            let link = link.to_owned();
-            self.steps.push(Step::RemoveAddress { vpc, link, address, prefix_len });
-        }
-        if kept.is_empty() {
-            let (address, prefix_len) = wanted;
-            let link = link.to_owned();
-            self.steps.push(Step::AddAddress { vpc, link, address, prefix_len });
-        }
-    }
-}
-
-impl WantedAttachment<'_> {
-    /// Whether the port is this attachment's, or else must be made anew. A target that has lost its
-    /// name keeps its pair: the host may still be there, and nothing better could be made.
-    fn keeps(&self, seen: &PortObserved) -> bool {
-        let is_ours =
-            seen.record.as_ref().is_some_and(|record| record.is_of(self.name, self.attachment));
-        match seen.outer {
-            OuterObserved::Missing => false,
-            OuterObserved::None | OuterObserved::Unreachable | OuterObserved::Present(_) => is_ours,
-        }
-    }
-
-    fn plan(&self, port: &str, seen: Option<&PortObserved>, steps: &mut Vec<Step>) {
-        let (name, attachment) = (self.name.to_owned(), self.attachment.clone());
-        let (vpc, subnet, mtu_bytes) = (attachment.vpc, attachment.subnet, self.mtu_bytes);
-        let settings = self.outer_settings();
-        let Some(seen) = seen else {
-            steps.push(Step::Attach { name: name.clone(), attachment: attachment.clone(), mtu_bytes });
-            if settings.bridge.is_some() || settings.host.is_some() {
-                steps.push(Step::ConfigureOuter { name, attachment, settings });
-            }
-            return;
-        };
-        if seen.subnet != Some(subnet) || !seen.is_up {
-            steps.push(Step::JoinBridge { vpc, subnet, port: port.to_owned() });
-        }
-        let is_nic = matches!(attachment.kind, AttachmentKind::Nic { .. });
-        if !is_nic && seen.mtu_bytes != u32::from(mtu_bytes) {
-            steps.push(Step::SetMtu { vpc, link: port.to_owned(), mtu_bytes });
-        }
-        if let OuterObserved::Present(outer) = &seen.outer
-            && !settings.are_met_by(outer)
-        {
-            steps.push(Step::ConfigureOuter { name, attachment, settings });
-        }
-    }
-
-    fn outer_settings(&self) -> OuterSettings {
-        let bridge = match &self.attachment.kind {
-            AttachmentKind::VethToBridge { bridge } => Some(bridge.clone()),
-            AttachmentKind::Nic { .. } | AttachmentKind::VethToNamespace { .. } => None,
-        };
-        let host = self.attachment.host.map(|host| {
-            (host.address, self.cidr.prefix_len(), self.cidr.gateway_address())
+    if link.map(|link| link.mtu_bytes) != Some(mtu_bytes.into()) {
+        changes.push(Change::SetMtu {
+            link: name.to_owned(),
+            mtu_bytes,
         });
-        OuterSettings { mtu_bytes: self.mtu_bytes, bridge, host }
     }
 }
 
-impl OuterSettings {
-    fn are_met_by(&self, outer: &OuterLink) -> bool {
-        let must_be_up = self.bridge.is_some() || self.host.is_some();
-        outer.mtu_bytes == u32::from(self.mtu_bytes)
-            && (outer.is_up || !must_be_up)
-            && (self.bridge.is_none() || self.bridge == outer.bridge)
-            && self.host.is_none_or(|(address, prefix_len, gateway)| {
-                outer.addresses.contains(&(address, prefix_len))
-                    && outer.default_via == Some(gateway)
-            })
+fn plan_up(changes: &mut Vec<Change>, found: &VpcObserved, name: &str) {
+    if !found.links.get(name).is_some_and(|link| link.is_up) {
+        changes.push(Change::SetUp(name.to_owned()));
     }
+}
+
+fn plan_bridge(
+    changes: &mut Vec<Change>,
+    found: &VpcObserved,
+    subnet: SubnetId,
+    cidr: CidrBlock,
+    mtu_bytes: u16,
+) {
+    let name = bridge_name(subnet);
+    let create = Change::CreateBridge {
+        name: name.clone(),
+        mac: bridge_mac(subnet),
+    };
+    plan_link(changes, found, &name, create, mtu_bytes);
+    changes.extend(sysctls(&bridge_sysctls(&name), found));
+    let wanted = (cidr.gateway_address(), cidr.prefix_len());
+    let addresses = found
+        .links
+        .get(&name)
+        .map(|link| link.addresses.clone())
+        .unwrap_or_default();
+    for (address, prefix_len) in addresses.iter().copied().filter(|entry| *entry != wanted) {
+        changes.push(Change::RemoveAddress {
+            link: name.clone(),
+            address,
+            prefix_len,
+        });
+    }
+    if !addresses.contains(&wanted) {
+        let (address, prefix_len) = wanted;
+        changes.push(Change::AddAddress {
+            link: name.clone(),
+            address,
+            prefix_len,
+        });
+    }
+    plan_up(changes, found, &name);
+}
+
+fn routes(wanted: &VpcDesired) -> BTreeSet<RouteEntry> {
+    let everywhere = CidrBlock::new(std::net::Ipv4Addr::UNSPECIFIED, 0).expect("0.0.0.0/0");
+    BTreeSet::from([
+        RouteEntry {
+            destination: everywhere,
+            action: RouteAction::Device(TUN.to_owned()),
+        },
+        RouteEntry {
+            destination: wanted.cidr,
+            action: RouteAction::Unreachable,
+        },
+    ])
+}
+
+fn plan_attachment(
+    changes: &mut Vec<Change>,
+    wanted: &VpcDesired,
+    found: &VpcObserved,
+    name: &str,
+    attachment: &Attachment,
+) {
+    // A subnet that went away takes its attachments along; the agent reports them.
+    let Some(subnet) = wanted.subnets.get(&attachment.subnet) else {
+        return;
+    };
+    let port = port_name(name);
+    let bridge = bridge_name(attachment.subnet);
+    let Some(link) = found.links.get(&port) else {
+        changes.push(Change::Attach(AttachStep {
+            name: name.to_owned(),
+            attachment: attachment.clone(),
+            subnet: *subnet,
+            mtu_bytes: wanted.mtu_bytes,
+        }));
+        return;
+    };
+    if link.mtu_bytes != u32::from(wanted.mtu_bytes) {
+        changes.push(Change::SetMtu {
+            link: port.clone(),
+            mtu_bytes: wanted.mtu_bytes,
+        });
+    }
+    if link.bridge.as_ref() != Some(&bridge) {
+        changes.push(Change::SetBridge {
+            link: port.clone(),
+            bridge,
+        });
+    }
+    plan_up(changes, found, &port);
 }

@@ -1,0 +1,319 @@
+//! The real kernel: namespaces that the tests make and remove. Needs root.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use kernel::desired::{bridge_name, port_name};
+use kernel::netns::Namespace;
+use kernel::{
+    Attachment, AttachmentKind, HostConfig, InstanceId, Kernel, KernelDesired, KernelError,
+    LinuxKernel, NamespaceRef, VpcDesired, clean, link, plan, reconcile,
+};
+use model::{CidrBlock, SubnetId, VpcId};
+
+/// A gateway's own namespace with nothing in it, hosts, and a kernel of one instance.
+struct Site {
+    own: Namespace,
+    hosts: Vec<Namespace>,
+    instance: InstanceId,
+    kernel: LinuxKernel,
+}
+
+impl Site {
+    fn new(tag: &str, hosts: usize) -> Site {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "run as root, or leave the tests named root_ out"
+        );
+        let name = |what: &str| format!("pwk{}-{tag}-{what}", std::process::id());
+        let own = Namespace::create(&name("own")).unwrap();
+        let hosts = (0..hosts)
+            .map(|n| Namespace::create(&name(&n.to_string())).unwrap())
+            .collect();
+        let entropy = tag
+            .bytes()
+            .fold(u64::from(std::process::id()), |hash, byte| {
+                hash.wrapping_mul(1_000_003) ^ u64::from(byte)
+            });
+        let instance = InstanceId::from_entropy(entropy.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let underlay = Some(Ipv4Addr::new(192, 0, 2, 9).into());
+        let kernel = own
+            .run(|| LinuxKernel::new(instance.clone(), underlay))
+            .unwrap();
+        Site {
+            own,
+            hosts,
+            instance,
+            kernel,
+        }
+    }
+
+    async fn settle(&self, desired: &KernelDesired) -> usize {
+        let report = reconcile(&self.kernel, desired).await.unwrap();
+        assert!(
+            report.is_settled(),
+            "{:#?} {:#?}",
+            report.errors,
+            report.drift
+        );
+        report.applied.len()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let prefix = self.instance.namespace_prefix();
+        let left = Namespace::list().unwrap_or_default();
+        for name in left.iter().filter(|name| name.starts_with(&prefix)) {
+            let _ = Namespace::delete(name);
+        }
+        for namespace in self.hosts.iter().chain([&self.own]) {
+            let _ = Namespace::delete(namespace.name());
+        }
+    }
+}
+
+fn cidr(text: &str) -> CidrBlock {
+    text.parse().unwrap()
+}
+
+fn vpc(subnets: &[(u64, &str)]) -> VpcDesired {
+    let subnets = subnets
+        .iter()
+        .map(|(id, block)| (SubnetId::from_entropy(*id), cidr(block)));
+    VpcDesired {
+        cidr: cidr("10.1.0.0/16"),
+        mtu_bytes: 1390,
+        subnets: subnets.collect(),
+    }
+}
+
+fn host(vpc: u64, subnet: u64, namespace: &Namespace, address: [u8; 4]) -> Attachment {
+    Attachment {
+        vpc: VpcId::from_entropy(vpc),
+        subnet: SubnetId::from_entropy(subnet),
+        kind: AttachmentKind::VethToNamespace {
+            namespace: NamespaceRef::Name(namespace.name().to_owned()),
+            interface: "eth0".into(),
+        },
+        host: Some(HostConfig {
+            address: address.into(),
+        }),
+    }
+}
+
+/// Whether any of a few requests is answered: the kernel brings a new link into service within a second.
+fn pings(from: &Namespace, to: &str) -> bool {
+    let arguments = [
+        "netns",
+        "exec",
+        from.name(),
+        "ping",
+        "-c",
+        "1",
+        "-W",
+        "1",
+        "-q",
+        to,
+    ];
+    Command::new("ip")
+        .args(arguments)
+        .output()
+        .unwrap()
+        .status
+        .success()
+}
+
+fn ip(namespace: &Namespace, arguments: &[&str]) -> String {
+    let output = Command::new("ip")
+        .args(["-n", namespace.name()])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn two_subnets(site: &Site) -> KernelDesired {
+    KernelDesired {
+        vpcs: BTreeMap::from([(
+            VpcId::from_entropy(1),
+            vpc(&[(1, "10.1.1.0/24"), (2, "10.1.2.0/24")]),
+        )]),
+        attachments: BTreeMap::from([
+            ("a".into(), host(1, 1, &site.hosts[0], [10, 1, 1, 10])),
+            ("b".into(), host(1, 2, &site.hosts[1], [10, 1, 2, 10])),
+        ]),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_hosts_in_two_subnets_reach_each_other_and_a_second_reconcile_writes_nothing() {
+    let site = Site::new("two", 2);
+    let desired = two_subnets(&site);
+    assert!(site.settle(&desired).await > 0);
+    assert!(pings(&site.hosts[0], "10.1.2.10"));
+    assert!(pings(&site.hosts[0], "10.1.1.1"));
+    assert!(
+        !pings(&site.hosts[0], "10.1.3.1"),
+        "what is in no subnet is unreachable"
+    );
+    assert_eq!(site.settle(&desired).await, 0);
+    site.kernel.open_tun(VpcId::from_entropy(1)).unwrap();
+
+    let report = clean(&site.kernel).await.unwrap();
+    assert!(report.is_settled(), "{:?}", report.errors);
+    assert_eq!(
+        site.kernel.observe().await.unwrap(),
+        kernel::Observed::default()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_drift_is_repaired() {
+    let site = Site::new("drift", 2);
+    let desired = two_subnets(&site);
+    site.settle(&desired).await;
+    let inside = Namespace::open(&site.instance.namespace(VpcId::from_entropy(1))).unwrap();
+    let first = bridge_name(SubnetId::from_entropy(1));
+    ip(&inside, &["link", "del", &first]);
+    ip(
+        &inside,
+        &[
+            "addr",
+            "flush",
+            "dev",
+            &bridge_name(SubnetId::from_entropy(2)),
+        ],
+    );
+    ip(&inside, &["route", "del", "default"]);
+    assert!(!pings(&site.hosts[0], "10.1.2.10"));
+    assert!(site.settle(&desired).await > 0);
+    assert!(pings(&site.hosts[0], "10.1.2.10"));
+
+    let mut smaller = desired.clone();
+    smaller.attachments.remove("b");
+    smaller
+        .vpcs
+        .get_mut(&VpcId::from_entropy(1))
+        .unwrap()
+        .subnets
+        .pop_last();
+    site.settle(&smaller).await;
+    assert_eq!(site.settle(&smaller).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_network_card_moves_in_and_comes_back_under_its_name() {
+    let site = Site::new("nic", 2);
+    // Two ends of veth pairs stand for cards; what hangs on the other end is outside.
+    link::create_veth_pair(&site.own, "card0", &site.hosts[0], "eth0").unwrap();
+    link::create_veth_pair(&site.own, "wan0", &site.hosts[1], "eth0").unwrap();
+    link::add_address(&site.own, "wan0", Ipv4Addr::new(192, 0, 2, 9).into(), 24).unwrap();
+    let nic = |interface: &str| Attachment {
+        kind: AttachmentKind::Nic {
+            interface: interface.into(),
+        },
+        host: None,
+        ..host(1, 1, &site.hosts[0], [0; 4])
+    };
+    let mut desired = KernelDesired {
+        vpcs: BTreeMap::from([(VpcId::from_entropy(1), vpc(&[(1, "10.1.1.0/24")]))]),
+        attachments: BTreeMap::from([("card".into(), nic("card0"))]),
+    };
+    site.settle(&desired).await;
+    link::add_address(
+        &site.hosts[0],
+        "eth0",
+        Ipv4Addr::new(10, 1, 1, 10).into(),
+        24,
+    )
+    .unwrap();
+    link::set_up(&site.hosts[0], "eth0").unwrap();
+    assert!(pings(&site.hosts[0], "10.1.1.1"));
+    assert!(!ip(&site.own, &["link"]).contains("card0"));
+
+    desired.attachments.insert("wan".into(), nic("wan0"));
+    let report = reconcile(&site.kernel, &desired).await.unwrap();
+    let (_, error) = &report.errors[0];
+    assert!(matches!(error, KernelError::Refused { interface, .. } if interface == "wan0"));
+
+    desired.attachments.clear();
+    site.settle(&desired).await;
+    assert!(ip(&site.own, &["link"]).contains("card0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_bridge_of_the_host_joins_a_subnet() {
+    let site = Site::new("bridge", 1);
+    link::create_bridge(&site.own, "lan").unwrap();
+    link::set_up(&site.own, "lan").unwrap();
+    link::create_veth_pair(&site.own, "port", &site.hosts[0], "eth0").unwrap();
+    link::set_master(&site.own, "port", "lan").unwrap();
+    link::set_up(&site.own, "port").unwrap();
+    link::add_address(
+        &site.hosts[0],
+        "eth0",
+        Ipv4Addr::new(10, 1, 1, 10).into(),
+        24,
+    )
+    .unwrap();
+    link::set_up(&site.hosts[0], "eth0").unwrap();
+    let attachment = Attachment {
+        kind: AttachmentKind::VethToBridge {
+            bridge: "lan".into(),
+        },
+        host: None,
+        ..host(1, 1, &site.hosts[0], [0; 4])
+    };
+    let desired = KernelDesired {
+        vpcs: BTreeMap::from([(VpcId::from_entropy(1), vpc(&[(1, "10.1.1.0/24")]))]),
+        attachments: BTreeMap::from([("lan".into(), attachment)]),
+    };
+    site.settle(&desired).await;
+    assert!(pings(&site.hosts[0], "10.1.1.1"));
+    assert_eq!(site.settle(&desired).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_an_attachment_to_an_absent_namespace_is_reported_and_made_when_it_appears() {
+    let mut site = Site::new("late", 1);
+    let late = format!("pwk{}-late-host", std::process::id());
+    let mut desired = KernelDesired {
+        vpcs: BTreeMap::from([(VpcId::from_entropy(1), vpc(&[(1, "10.1.1.0/24")]))]),
+        attachments: BTreeMap::from([("a".into(), host(1, 1, &site.hosts[0], [10, 1, 1, 10]))]),
+    };
+    let mut absent = host(1, 1, &site.hosts[0], [10, 1, 1, 11]);
+    absent.kind = AttachmentKind::VethToNamespace {
+        namespace: NamespaceRef::Name(late.clone()),
+        interface: "eth0".into(),
+    };
+    desired.attachments.insert("late".into(), absent);
+    let report = reconcile(&site.kernel, &desired).await.unwrap();
+    assert_eq!(report.errors.len(), 1, "{:?}", report.errors);
+    assert!(
+        pings(&site.hosts[0], "10.1.1.1"),
+        "the others are made all the same"
+    );
+    site.hosts.push(Namespace::create(&late).unwrap());
+    site.settle(&desired).await;
+    assert!(pings(&site.hosts[1], "10.1.1.10"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_cleaning_one_instance_leaves_the_other_alone() {
+    let (first, second) = (Site::new("one", 2), Site::new("other", 2));
+    first.settle(&two_subnets(&first)).await;
+    let desired = two_subnets(&second);
+    second.settle(&desired).await;
+    clean(&first.kernel).await.unwrap();
+    assert!(pings(&second.hosts[0], "10.1.2.10"));
+    assert!(plan(&desired, &second.kernel.observe().await.unwrap()).is_empty());
+    assert!(!second.kernel.observe().await.unwrap().vpcs.is_empty());
+    assert!(port_name("a").len() <= 15);
+}
