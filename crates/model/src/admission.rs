@@ -8,7 +8,8 @@
 //! 3. no two standing cross-region peerings of one VPC lead to blocks that overlap (with
 //!    [`OverlapScope::AllPeerings`]: no two standing peerings at all);
 //! 4. a VPC has no more standing peerings than its owner's quota;
-//! 5. a VPC has no more pending requests of others than its owner's inbox limit.
+//! 5. a VPC has no more pending requests of others than its owner's inbox limit. A request whose
+//!    acceptance is still being carried out keeps its place, because it may be pending again.
 //!
 //! A request is checked on the requester's side when it is made or enabled, and on the accepter's
 //! side when the peering becomes active. So a stranger's request takes nothing of the accepter's
@@ -88,6 +89,21 @@ pub fn stands_at(peering: &PeeringConnection, vpc: VpcId) -> bool {
         | PeeringState::Isolated { .. }
         | PeeringState::Deleted { .. } => false,
     }
+}
+
+/// Whether a request takes a place in the inbox of a VPC: it is pending there, or active with a task
+/// that may lead back to that.
+pub fn waits_at(peering: &PeeringConnection, vpc: VpcId) -> bool {
+    let may_be_pending = match peering.state {
+        PeeringState::Pending { .. } => true,
+        PeeringState::Active { .. } => peering.task.is_some() && !peering.is_same_account(),
+        PeeringState::Expired { .. }
+        | PeeringState::Rejected { .. }
+        | PeeringState::Failed { .. }
+        | PeeringState::Isolated { .. }
+        | PeeringState::Deleted { .. } => false,
+    };
+    may_be_pending && peering.accepter.vpc == vpc
 }
 
 /// Checks a new peering, whose record is not in the world yet. Its state tells which rules apply:
@@ -217,11 +233,9 @@ fn check_side(
 
 fn check_inbox(world: &dyn World, peering: &PeeringConnection) -> Result<(), Refusal> {
     let vpc = peering.accepter.vpc;
-    let waiting = world.peerings_of(vpc).filter(|other| {
-        other.id != peering.id
-            && other.accepter.vpc == vpc
-            && matches!(other.state, PeeringState::Pending { .. })
-    });
+    let waiting = world
+        .peerings_of(vpc)
+        .filter(|other| other.id != peering.id && waits_at(other, vpc));
     if waiting.count() >= world.quotas_of(peering.accepter.owner).inbox_per_vpc as usize {
         return Err(Refusal::InboxFull { vpc });
     }

@@ -189,7 +189,8 @@ pub enum Direction {
     Descending,
 }
 
-/// What a list is ordered by; equal ones follow in order of creation, then id.
+/// What a list is ordered by; equal ones follow in order of creation, then id. The descending order
+/// is the exact reverse of the ascending one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     /// By time of creation.

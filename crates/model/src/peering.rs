@@ -179,6 +179,10 @@ pub enum PeeringEvent {
     Reject,
     /// The requester asks again after expiry.
     Enable,
+    /// A party changes the name.
+    Rename,
+    /// The requester changes bandwidth or charge type.
+    ChangeTerms,
     /// A party ends it.
     Delete,
     /// The system's clock passed the deadline.
@@ -196,6 +200,8 @@ impl fmt::Display for PeeringEvent {
             PeeringEvent::Accept => "accept",
             PeeringEvent::Reject => "reject",
             PeeringEvent::Enable => "enable",
+            PeeringEvent::Rename => "rename",
+            PeeringEvent::ChangeTerms => "change bandwidth or charge type of",
             PeeringEvent::Delete => "delete",
             PeeringEvent::Expire => "expire",
             PeeringEvent::ActivationFailed { .. } => "undo the acceptance of",
@@ -336,10 +342,16 @@ impl PeeringConnection {
             (PeeringEvent::ActivationFailed { expires_at }, S::Active { .. }) => {
                 pending(expires_at)
             }
+            (
+                PeeringEvent::Rename | PeeringEvent::ChangeTerms,
+                S::Pending { .. } | S::Active { .. } | S::Expired { .. } | S::Isolated { .. },
+            ) => Ok(Transition::To(self.state.clone())),
             (PeeringEvent::Delete, _) => Ok(self.delete(actor, now)),
             (
                 PeeringEvent::Accept
                 | PeeringEvent::Reject
+                | PeeringEvent::Rename
+                | PeeringEvent::ChangeTerms
                 | PeeringEvent::Expire
                 | PeeringEvent::Enable
                 | PeeringEvent::ActivationFailed { .. },
@@ -357,8 +369,8 @@ impl PeeringConnection {
     fn check_actor(&self, event: PeeringEvent, actor: Actor) -> Result<(), TransitionError> {
         let allowed = match event {
             PeeringEvent::Accept | PeeringEvent::Reject => Some(Side::Accepter),
-            PeeringEvent::Enable => Some(Side::Requester),
-            PeeringEvent::Delete => None,
+            PeeringEvent::Enable | PeeringEvent::ChangeTerms => Some(Side::Requester),
+            PeeringEvent::Rename | PeeringEvent::Delete => None,
             PeeringEvent::Expire | PeeringEvent::ActivationFailed { .. } => {
                 return match actor {
                     Actor::System => Ok(()),
