@@ -1,0 +1,260 @@
+//! Reads: lists with filters, order and parts, and how far a task is. All are answered from one
+//! catalog.
+
+use std::cmp::Ordering;
+
+use model::command::{
+    Direction, Order, Paging, PeeringQuery, PeeringStateFilter, RouteTableQuery, SubnetQuery,
+    VpcQuery,
+};
+use model::outcome::{Page, PeeringView, RouteTableView, SubnetView, VpcView};
+use model::{
+    DomainError, Outcome, PeeringConnection, PeeringState, Region, TaskId, Uin, UnixMillis, Vpc,
+    VpcRef, World,
+};
+
+use super::vpc::vpc_of;
+use crate::catalog::Catalog;
+use crate::error::UseCaseError;
+
+/// Lists VPCs of the caller.
+pub(super) fn vpcs(
+    catalog: &Catalog,
+    caller: Uin,
+    query: &VpcQuery,
+) -> Result<Outcome, UseCaseError> {
+    let found = candidates(catalog, caller, query.region, query.vpc)?
+        .into_iter()
+        .filter(|vpc| contains(vpc.name.as_str(), query.name.as_deref()))
+        .collect();
+    let page = page(found, query.order, query.paging, |vpc: &&Vpc| {
+        (vpc.name.as_str(), vpc.created_at, vpc.id)
+    });
+    Ok(Outcome::Vpcs(page.map(|vpc| {
+        VpcView {
+            vpc: vpc.clone(),
+            subnets: catalog.subnets_of(vpc.id).count() as u64,
+            route_tables: catalog.route_tables_of(vpc.id).count() as u64,
+            peerings: catalog
+                .peerings_of(vpc.id)
+                .filter(|peering| peering.is_visible_to(caller))
+                .count() as u64,
+        }
+    })))
+}
+
+/// Lists subnets of the caller.
+pub(super) fn subnets(
+    catalog: &Catalog,
+    caller: Uin,
+    query: &SubnetQuery,
+) -> Result<Outcome, UseCaseError> {
+    let mut found: Vec<SubnetView> = Vec::new();
+    for vpc in candidates(catalog, caller, query.region, query.vpc)? {
+        found.extend(
+            catalog
+                .subnets_of(vpc.id)
+                .map(|(subnet, table)| SubnetView {
+                    subnet: subnet.clone(),
+                    vpc: vpc.clone(),
+                    route_table: table.clone(),
+                }),
+        );
+    }
+    if let Some(wanted) = query.subnet {
+        let id = catalog.subnet_by_ref(wanted).map(|subnet| subnet.id);
+        found.retain(|view| Some(view.subnet.id) == id);
+        if found.is_empty() {
+            return Err(DomainError::SubnetNotFound(wanted.to_string()).into());
+        }
+    }
+    found.retain(|view| {
+        contains(view.subnet.name.as_str(), query.name.as_deref())
+            && (query.zones.is_empty() || query.zones.contains(&view.subnet.zone))
+    });
+    let page = page(found, query.order, query.paging, |view| {
+        let subnet = &view.subnet;
+        (subnet.name.as_str(), subnet.created_at, subnet.id)
+    });
+    Ok(Outcome::Subnets(page))
+}
+
+/// Lists route tables of the caller.
+pub(super) fn route_tables(
+    catalog: &Catalog,
+    caller: Uin,
+    query: &RouteTableQuery,
+) -> Result<Outcome, UseCaseError> {
+    let mut found = Vec::new();
+    for vpc in candidates(catalog, caller, query.region, query.vpc)? {
+        found.extend(catalog.route_tables_of(vpc.id).map(|table| (table, vpc)));
+    }
+    if let Some(wanted) = query.route_table {
+        let id = catalog.route_table_by_ref(wanted).map(|table| table.id);
+        found.retain(|(table, _)| Some(table.id) == id);
+        if found.is_empty() {
+            return Err(DomainError::RouteTableNotFound(wanted.to_string()).into());
+        }
+    }
+    found.retain(|(table, _)| contains(table.name.as_str(), query.name.as_deref()));
+    let page = page(found, query.order, query.paging, |(table, _)| {
+        (table.name.as_str(), table.created_at, table.id)
+    });
+    Ok(Outcome::RouteTables(page.map(|(table, vpc)| {
+        RouteTableView {
+            route_table: table.clone(),
+            vpc: vpc.clone(),
+            subnets: catalog
+                .subnets_of(vpc.id)
+                .filter(|(subnet, _)| subnet.route_table == table.id)
+                .count() as u64,
+        }
+    })))
+}
+
+/// Lists the peerings that the caller sees from a region.
+pub(super) fn peerings(
+    catalog: &Catalog,
+    caller: Uin,
+    query: &PeeringQuery,
+) -> Result<Outcome, UseCaseError> {
+    let view = |peering: &PeeringConnection| PeeringView {
+        peering: peering.clone(),
+        requester_app_id: catalog.app_id(peering.requester.owner),
+        accepter_app_id: catalog.app_id(peering.accepter.owner),
+    };
+    let requester = query
+        .vpc
+        .map(|vpc| vpc_of(catalog, caller, query.region, vpc).map(|vpc| vpc.id))
+        .transpose()?;
+    let is_wanted = |peering: &&PeeringConnection| {
+        requester.is_none_or(|vpc| peering.requester.vpc == vpc)
+            && contains(peering.name.as_str(), query.name.as_deref())
+            && query
+                .state
+                .is_none_or(|state| state == filter_of(&peering.state))
+    };
+    let is_seen = |peering: &&PeeringConnection| is_seen_from(peering, caller, query.region);
+
+    let found: Vec<&PeeringConnection> = match (query.peering, requester) {
+        (Some(id), _) => catalog
+            .peering(id)
+            .into_iter()
+            .filter(is_seen)
+            .filter(is_wanted)
+            .collect(),
+        (None, Some(vpc)) => catalog
+            .peerings_of(vpc)
+            .filter(is_seen)
+            .filter(is_wanted)
+            .collect(),
+        (None, None) => {
+            let (total, visible) = catalog.visible_peerings(caller, query.region);
+            if query.name.is_none() && query.state.is_none() && query.order == Order::CreateTime {
+                // The index has this order and this total: nothing is collected or sorted.
+                let items = match query.paging.direction {
+                    Direction::Ascending => part(visible, query.paging).map(view).collect(),
+                    Direction::Descending => part(visible.rev(), query.paging).map(view).collect(),
+                };
+                let total = total as u64;
+                return Ok(Outcome::Peerings(Page { total, items }));
+            }
+            visible.filter(is_wanted).collect()
+        }
+    };
+    let page = page(found, query.order, query.paging, |peering| {
+        (peering.name.as_str(), peering.created_at, peering.id)
+    });
+    Ok(Outcome::Peerings(page.map(view)))
+}
+
+/// How far a task of the caller is.
+pub(super) fn task(catalog: &Catalog, caller: Uin, id: TaskId) -> Result<Outcome, UseCaseError> {
+    catalog
+        .task(id)
+        .filter(|task| task.owner == caller)
+        .map(|task| Outcome::TaskResult(task.clone()))
+        .ok_or_else(|| DomainError::TaskNotFound(id.to_string()).into())
+}
+
+fn is_seen_from(peering: &PeeringConnection, caller: Uin, region: Region) -> bool {
+    peering.is_visible_to(caller)
+        && [&peering.requester, &peering.accepter]
+            .into_iter()
+            .any(|end| end.owner == caller && end.region() == region)
+}
+
+fn candidates(
+    catalog: &Catalog,
+    caller: Uin,
+    region: Region,
+    vpc: Option<VpcRef>,
+) -> Result<Vec<&Vpc>, DomainError> {
+    match vpc {
+        Some(vpc) => vpc_of(catalog, caller, region, vpc).map(|vpc| vec![vpc]),
+        None => Ok(catalog.vpcs_of(caller, region).collect()),
+    }
+}
+
+fn contains(name: &str, part: Option<&str>) -> bool {
+    part.is_none_or(|part| name.contains(part))
+}
+
+fn filter_of(state: &PeeringState) -> PeeringStateFilter {
+    match state {
+        PeeringState::Pending { .. } => PeeringStateFilter::Pending,
+        PeeringState::Active { .. } => PeeringStateFilter::Active,
+        PeeringState::Expired { .. } => PeeringStateFilter::Expired,
+        PeeringState::Rejected { .. } => PeeringStateFilter::Rejected,
+        PeeringState::Deleted { .. } => PeeringStateFilter::Deleted,
+        PeeringState::Failed { .. } => PeeringStateFilter::Failed,
+        PeeringState::Isolated { .. } => PeeringStateFilter::Isolated,
+    }
+}
+
+/// Orders everything that matches and cuts the part out. `key` gives name, creation and id.
+fn page<T, I: Ord>(
+    mut found: Vec<T>,
+    order: Order,
+    paging: Paging,
+    key: impl for<'a> Fn(&'a T) -> (&'a str, UnixMillis, I),
+) -> Page<T> {
+    let compare = |one: &T, other: &T| -> Ordering {
+        let (one_name, one_time, one_id) = key(one);
+        let (other_name, other_time, other_id) = key(other);
+        let by_name = match order {
+            Order::CreateTime => Ordering::Equal,
+            Order::Name => one_name.cmp(other_name),
+        };
+        by_name
+            .then(one_time.cmp(&other_time))
+            .then_with(|| one_id.cmp(&other_id))
+    };
+    match paging.direction {
+        Direction::Ascending => found.sort_unstable_by(compare),
+        Direction::Descending => found.sort_unstable_by(|one, other| compare(other, one)),
+    }
+    Page {
+        total: found.len() as u64,
+        items: part(found.into_iter(), paging).collect(),
+    }
+}
+
+fn part<T>(items: impl Iterator<Item = T>, paging: Paging) -> impl Iterator<Item = T> {
+    let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    items.skip(number(paging.offset)).take(number(paging.limit))
+}
+
+trait MapPage<T> {
+    /// The same part with every item replaced.
+    fn map<U>(self, view: impl Fn(T) -> U) -> Page<U>;
+}
+
+impl<T> MapPage<T> for Page<T> {
+    fn map<U>(self, view: impl Fn(T) -> U) -> Page<U> {
+        Page {
+            total: self.total,
+            items: self.items.into_iter().map(view).collect(),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The use cases: every decision about the state, each made on one catalog and committed with
+//! guards on what it was based on.
+//!
+//! [`Core::execute`] takes the commands of the callers, the other methods serve operators, gateways
+//! and the reconcilers. Nothing here listens, polls or waits for gateways. Start with [`commit`] for
+//! how a decision becomes durable, then [`peering`] for the decisions that matter.
+
+mod account;
+mod commit;
+mod gateway;
+mod list;
+mod number;
+mod peering;
+mod route;
+mod task;
+#[cfg(test)]
+mod tests;
+mod vpc;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use model::admission::OverlapScope;
+use model::peering::REQUEST_LIFETIME;
+use model::{AccessKey, Command, Outcome, Uin, UnixMillis};
+use store::{Revision, Store};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::error::{OpenError, UseCaseError};
+use crate::sealing::{MasterKey, SealError, Secret};
+
+pub use account::{AccountCreate, CreatedKey, KeyCreate};
+pub use gateway::GatewayJoin;
+
+/// What is configured about the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Which peerings must not overlap each other at one VPC.
+    pub overlap: OverlapScope,
+    /// How long a request waits for consent.
+    pub request_lifetime: Duration,
+    /// When a running task fails.
+    pub task_timeout: Duration,
+    /// Who carries the traffic.
+    pub dataplane: Dataplane,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            overlap: OverlapScope::default(),
+            request_lifetime: REQUEST_LIFETIME,
+            task_timeout: Duration::from_secs(60),
+            dataplane: Dataplane::Gateways,
+        }
+    }
+}
+
+/// Who carries the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dataplane {
+    /// Gateways: tasks wait for them.
+    Gateways,
+    /// Nobody: tasks have succeeded when they are committed, and nothing waits for removal.
+    None,
+}
+
+/// The use cases over one store.
+pub struct Core {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    master_key: MasterKey,
+    rules: Rules,
+    catalog: Arc<ArcSwap<Catalog>>,
+    revisions: watch::Receiver<Revision>,
+    numbers: number::Numbers,
+    follower: JoinHandle<()>,
+}
+
+impl Core {
+    /// Loads the catalog and starts to follow the store, until the value is dropped. Must be called
+    /// in a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`], also when the master key is not the one that the access keys are sealed with.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        master_key: MasterKey,
+        rules: Rules,
+    ) -> Result<Arc<Core>, OpenError> {
+        let (catalog, watch) = commit::load(&*store).await?;
+        if let Some(key) = catalog.keys().next()
+            && master_key.open(&key.sealed_secret, &key.secret_id).is_err()
+        {
+            let secret_id = key.secret_id.clone();
+            return Err(OpenError::MasterKey { secret_id });
+        }
+        let numbers = number::Numbers::after(&catalog);
+        let (sender, revisions) = watch::channel(catalog.revision());
+        let catalog = Arc::new(ArcSwap::from_pointee(catalog));
+        let follower = tokio::spawn(commit::follow(
+            Arc::clone(&store),
+            watch,
+            Arc::clone(&catalog),
+            sender,
+        ));
+        Ok(Arc::new(Core {
+            store,
+            clock,
+            master_key,
+            rules,
+            catalog,
+            revisions,
+            numbers,
+            follower,
+        }))
+    }
+
+    /// The state as this server knows it.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    /// Ticks whenever the catalog has moved. Closed when the store is no longer followed; the
+    /// server cannot go on then.
+    pub fn revisions(&self) -> watch::Receiver<Revision> {
+        self.revisions.clone()
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Executes a caller's command. A write is durable and visible in [`Core::catalog`] when this
+    /// returns. A caller that stops waiting does not stop a commit that has begun.
+    ///
+    /// # Errors
+    /// [`UseCaseError`].
+    pub async fn execute(&self, caller: Uin, command: Command) -> Result<Outcome, UseCaseError> {
+        match &command {
+            Command::VpcList(query) => list::vpcs(&self.catalog(), caller, query),
+            Command::SubnetList(query) => list::subnets(&self.catalog(), caller, query),
+            Command::RouteTableList(query) => list::route_tables(&self.catalog(), caller, query),
+            Command::PeeringList(query) => list::peerings(&self.catalog(), caller, query),
+            Command::TaskResult(task) => list::task(&self.catalog(), caller, *task),
+            Command::VpcCreate(ask) => {
+                self.decide(|draft| self.vpc_create(draft, caller, ask, None))
+                    .await
+            }
+            Command::SubnetCreate(ask) => {
+                self.decide(|draft| self.subnet_create(draft, caller, ask))
+                    .await
+            }
+            Command::RouteCreate(ask) => {
+                self.decide(|draft| route::create(draft, caller, ask)).await
+            }
+            Command::RouteDelete(ask) => {
+                self.decide(|draft| route::delete(draft, caller, ask)).await
+            }
+            Command::PeeringCreate(ask) => {
+                self.decide(|draft| self.peering_create(draft, caller, ask))
+                    .await
+            }
+            Command::PeeringAccept(ask) => {
+                self.decide(|draft| self.peering_accept(draft, caller, *ask))
+                    .await
+            }
+            Command::PeeringReject(ask) => {
+                self.decide(|draft| self.peering_reject(draft, caller, *ask))
+                    .await
+            }
+            Command::PeeringEnable(ask) => {
+                self.decide(|draft| self.peering_enable(draft, caller, *ask))
+                    .await
+            }
+            Command::PeeringDelete(ask) => {
+                self.decide(|draft| self.peering_delete(draft, caller, *ask))
+                    .await
+            }
+            Command::PeeringModify(ask) => {
+                self.decide(|draft| self.peering_modify(draft, caller, ask))
+                    .await
+            }
+        }
+    }
+
+    /// Unseals the secret half of an access key.
+    ///
+    /// # Errors
+    /// [`SealError::Open`] when it was sealed under another master key.
+    pub fn secret_key(&self, key: &AccessKey) -> Result<Secret, SealError> {
+        self.master_key.open(&key.sealed_secret, &key.secret_id)
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core")
+            .field("rules", &self.rules)
+            .field("revision", &*self.revisions.borrow())
+            .finish_non_exhaustive()
+    }
+}
