@@ -140,6 +140,10 @@ impl Engine {
         if peering.gateway != Some(sender) {
             return refuse(Drop::WrongGateway);
         }
+        // First: Linux ends send IPv6 neighbour discovery to multicast addresses of its own accord.
+        if frame.ethertype == ETHERTYPE_IPV6 {
+            return refuse(Drop::InnerIpv6);
+        }
         let to_all = frame.destination_mac == BROADCAST_MAC && frame.ethertype == ETHERTYPE_ARP;
         if frame.destination_mac != peering.path.source_mac && !to_all {
             return refuse(Drop::WrongMac);
@@ -161,7 +165,6 @@ impl Engine {
             }
             ETHERTYPE_PROBE => self.receive_probe(position, sender, payload, now, out),
             ETHERTYPE_ARP => self.receive_arp(position, sender, payload, out),
-            ETHERTYPE_IPV6 => refuse(Drop::InnerIpv6),
             _ => refuse(Drop::UnknownEthertype),
         }
     }

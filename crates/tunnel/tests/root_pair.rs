@@ -11,10 +11,10 @@ use model::Side;
 #[test]
 fn ping_crosses_and_the_marker_does_not_show_on_the_underlay() {
     let bed = Bed::new("pg", 0);
-    let capture = bed.capture_underlay();
+    let capture = bed.hosts.capture_underlay();
     let marker = *b"peerway-marker-0123456789abcdef!";
-    assert_eq!(bed.exchange(&marker), marker);
-    assert!(bed.ping(), "ping across the peering");
+    assert_eq!(bed.hosts.exchange(&marker), marker);
+    assert!(bed.hosts.ping(), "ping across the peering");
     let frames = capture.finish();
     let wireguard = frames
         .iter()
@@ -49,7 +49,7 @@ fn bulk_tcp_travels_in_batches() {
     let bed = Bed::new("bk", 0);
     let seconds = if cfg!(debug_assertions) { 2 } else { 5 };
     let before = bed.left.status().io;
-    let bits = bed.bulk(Duration::from_secs(seconds));
+    let bits = bed.hosts.bulk(Duration::from_secs(seconds));
     let after = bed.left.status().io;
     let per_read = (after.tun_read_segments - before.tun_read_segments) as f64
         / (after.tun_reads - before.tun_reads) as f64;
@@ -69,7 +69,7 @@ fn bulk_tcp_travels_in_batches() {
 #[test]
 fn a_cap_holds_at_the_receiver() {
     let bed = Bed::new("cp", 20);
-    let bits = bed.bulk(Duration::from_secs(4));
+    let bits = bed.hosts.bulk(Duration::from_secs(4));
     println!("20 Mbps cap: {:.2} Mbit/s of TCP payload", bits / 1e6);
     // Payload is 1350 - 12 of each 1390 bytes of IP.
     let ip_bits = bits * 1390.0 / 1338.0;

@@ -1,5 +1,6 @@
 //! The test bed: four namespaces. Two hold a gateway's underlay end and are joined by a veth pair;
 //! two hold a TUN device and play the VPC and its host at once.
+#![allow(dead_code, reason = "each test program uses a part of the bed")]
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -20,13 +21,21 @@ use model::{
 use nix::sched::{CloneFlags, setns};
 use tunnel::{Tunnel, TunnelDesired, TunnelEvent, TunnelOptions, generate_private_key, public_key};
 
-const LEFT: Ipv4Addr = Ipv4Addr::new(10, 71, 0, 5);
-const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 72, 0, 5);
+// IFF_TUN, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE.
+const PEER0_FLAGS: i16 = 0x0001 | 0x1000 | 0x4000 | 0x0100;
+pub const LEFT: Ipv4Addr = Ipv4Addr::new(10, 71, 0, 5);
+pub const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 72, 0, 5);
+
+/// The namespaces, removed at the end: underlay left and right, VPC left and right.
+pub struct Hosts {
+    pub names: Vec<String>,
+}
 
 pub struct Bed {
-    names: Vec<String>,
+    // First, so that the engines stop before their namespaces go.
     pub left: Tunnel,
     pub right: Tunnel,
+    pub hosts: Hosts,
 }
 
 pub struct Capture {
@@ -37,24 +46,10 @@ pub struct Capture {
 impl Bed {
     /// Builds everything and waits until probes have crossed both ways. `mbps` 0 is uncapped.
     pub fn new(tag: &str, mbps: u32) -> Bed {
-        assert!(nix::unistd::geteuid().is_root(), "this test needs root");
-        let name = |part: &str| format!("pwt{tag}{part}{}", std::process::id());
-        let names = vec![name("ul"), name("ur"), name("vl"), name("vr")];
-        for name in &names {
-            ip(&["netns", "add", name]);
-            ip(&["-n", name, "link", "set", "lo", "up"]);
-        }
-        let (ul, ur) = (&names[0], &names[1]);
-        ip(&[
-            "-n", ul, "link", "add", "u0", "type", "veth", "peer", "name", "u0", "netns", ur,
-        ]);
-        for (name, address) in [(ul, "192.0.2.1/24"), (ur, "192.0.2.2/24")] {
-            ip(&["-n", name, "addr", "add", address, "dev", "u0"]);
-            ip(&["-n", name, "link", "set", "u0", "up"]);
-        }
+        let hosts = Hosts::new(tag);
         let devices = [
-            (&names[2], LEFT, "10.72.0.0/16"),
-            (&names[3], RIGHT, "10.71.0.0/16"),
+            (&hosts.names[2], LEFT, "10.72.0.0/16"),
+            (&hosts.names[3], RIGHT, "10.71.0.0/16"),
         ]
         .map(|(name, address, to)| tun_device(name, address, to));
         let keys = [generate_private_key(), generate_private_key()];
@@ -74,7 +69,7 @@ impl Bed {
                     }
                 }),
             };
-            in_namespace(&names[index], || Tunnel::start(options).unwrap())
+            in_namespace(&hosts.names[index], || Tunnel::start(options).unwrap())
         });
         let ports = [
             left.local_addresses()[0].port(),
@@ -91,18 +86,51 @@ impl Bed {
             };
             tunnel.configure(desired).unwrap();
             let mtu = tunnel.device_mtu(vpc(index)).unwrap().to_string();
-            ip(&["-n", &names[2 + index], "link", "set", "peer0", "mtu", &mtu]);
+            ip(&[
+                "-n",
+                &hosts.names[2 + index],
+                "link",
+                "set",
+                "peer0",
+                "mtu",
+                &mtu,
+            ]);
         }
         wait_for("probes both ways", Duration::from_secs(10), || {
             crossed
                 .iter()
                 .all(|crossed| crossed.load(Ordering::Relaxed))
         });
-        Bed { names, left, right }
+        Bed { left, right, hosts }
     }
 
     pub fn peering(&self, side: Side) -> ((PeeringConnectionId, Side), Vni) {
         ((PeeringConnectionId::from_entropy(1), side), Vni::FIRST)
+    }
+}
+
+impl Hosts {
+    /// Makes the namespaces and joins the underlay ones, `192.0.2.1` left and `192.0.2.2` right.
+    pub fn new(tag: &str) -> Hosts {
+        assert!(nix::unistd::geteuid().is_root(), "this test needs root");
+        let name = |part: &str| format!("pwt{tag}{part}{}", std::process::id());
+        let hosts = Hosts {
+            names: vec![name("ul"), name("ur"), name("vl"), name("vr")],
+        };
+        let names = &hosts.names;
+        for name in names {
+            ip(&["netns", "add", name]);
+            ip(&["-n", name, "link", "set", "lo", "up"]);
+        }
+        let (ul, ur) = (&names[0], &names[1]);
+        ip(&[
+            "-n", ul, "link", "add", "u0", "type", "veth", "peer", "name", "u0", "netns", ur,
+        ]);
+        for (name, address) in [(ul, "192.0.2.1/24"), (ur, "192.0.2.2/24")] {
+            ip(&["-n", name, "addr", "add", address, "dev", "u0"]);
+            ip(&["-n", name, "link", "set", "u0", "up"]);
+        }
+        hosts
     }
 
     pub fn ping(&self) -> bool {
@@ -220,7 +248,7 @@ impl Capture {
     }
 }
 
-impl Drop for Bed {
+impl Drop for Hosts {
     fn drop(&mut self) {
         for name in &self.names {
             let _ = Command::new("ip").args(["netns", "del", name]).status();
@@ -237,11 +265,11 @@ pub fn wait_for(what: &str, bound: Duration, mut condition: impl FnMut() -> bool
     }
 }
 
-fn gateway(index: usize) -> GatewayId {
+pub fn gateway(index: usize) -> GatewayId {
     GatewayId::from_entropy(index as u64 + 1)
 }
 
-fn vpc(index: usize) -> VpcId {
+pub fn vpc(index: usize) -> VpcId {
     VpcId::from_entropy(index as u64 + 1)
 }
 
@@ -249,11 +277,11 @@ fn cidr(index: usize) -> CidrBlock {
     ["10.71.0.0/16", "10.72.0.0/16"][index].parse().unwrap()
 }
 
-fn overlay(index: usize) -> Ipv4Addr {
+pub fn overlay(index: usize) -> Ipv4Addr {
     Ipv4Addr::new(100, 64, 0, index as u8 + 1)
 }
 
-fn slice(index: usize, mbps: u32, peer_key: model::PublicKey) -> GatewaySlice {
+pub fn slice(index: usize, mbps: u32, peer_key: model::PublicKey) -> GatewaySlice {
     let other = 1 - index;
     let side = [Side::Requester, Side::Accepter][index];
     let id = PeeringConnectionId::from_entropy(1);
@@ -295,8 +323,8 @@ fn slice(index: usize, mbps: u32, peer_key: model::PublicKey) -> GatewaySlice {
     }
 }
 
-fn tun_device(namespace: &str, address: Ipv4Addr, to: &str) -> Arc<OwnedFd> {
-    let fd = in_namespace(namespace, open_tun);
+pub fn tun_device(namespace: &str, address: Ipv4Addr, to: &str) -> Arc<OwnedFd> {
+    let fd = in_namespace(namespace, || open_tun(b"peer0", PEER0_FLAGS));
     let address = format!("{address}/32");
     ip(&["-n", namespace, "addr", "add", &address, "dev", "peer0"]);
     ip(&["-n", namespace, "link", "set", "peer0", "up"]);
@@ -304,17 +332,16 @@ fn tun_device(namespace: &str, address: Ipv4Addr, to: &str) -> Arc<OwnedFd> {
     Arc::new(fd)
 }
 
-fn open_tun() -> OwnedFd {
+pub fn open_tun(name: &[u8; 5], flags: i16) -> OwnedFd {
     const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
-    const FLAGS: i16 = 0x0001 | 0x1000 | 0x4000 | 0x0100; // TUN, NO_PI, VNET_HDR, MULTI_QUEUE
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .open("/dev/net/tun")
         .expect("/dev/net/tun");
     let mut request = [0u8; 40];
-    request[..5].copy_from_slice(b"peer0");
-    request[16..18].copy_from_slice(&FLAGS.to_ne_bytes());
+    request[..5].copy_from_slice(name);
+    request[16..18].copy_from_slice(&flags.to_ne_bytes());
     // SAFETY: the request is as large as struct ifreq.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) };
     assert_eq!(result, 0, "TUNSETIFF: {}", std::io::Error::last_os_error());
@@ -330,7 +357,7 @@ fn raw_socket(family: i32, kind: i32, protocol: i32) -> OwnedFd {
 }
 
 // On a thread of its own, so that no other test's thread changes its namespace.
-fn in_namespace<T: Send>(name: &str, body: impl FnOnce() -> T + Send) -> T {
+pub fn in_namespace<T: Send>(name: &str, body: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         scope
             .spawn(|| {
@@ -343,7 +370,7 @@ fn in_namespace<T: Send>(name: &str, body: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-fn ip(arguments: &[&str]) {
+pub fn ip(arguments: &[&str]) {
     let output = Command::new("ip")
         .args(arguments)
         .output()
