@@ -17,12 +17,13 @@ use model::{CidrBlock, GatewayId, PeeringConnectionId, PublicKey, Side, VpcId};
 use crate::TunnelEvent;
 use crate::coalesce::Coalescer;
 use crate::counters::{Drop, Drops, Traffic};
-use crate::framing::{ETHERTYPE_PROBE, FrameMeta, FramePath, OVERHEAD, write_headers};
+use crate::framing::FramePath;
+use crate::gateway::{Gateway, PAIR_MAC};
 use crate::lookup::VpcTable;
-use crate::mtu::{IcmpLimit, inner_mtu, tunnel_mtu};
+use crate::mtu::IcmpLimit;
 use crate::outbox::Outbox;
-use crate::probe::{Answer, Probe, Prober};
-use crate::session::{HANDSHAKE_MAX, Identity, SEAL_OVERHEAD, Session};
+use crate::probe::{Answer, Prober};
+use crate::session::{HANDSHAKE_MAX, Identity};
 use crate::shaper::Shaper;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -30,10 +31,7 @@ const TICK: Duration = Duration::from_millis(100);
 // two gateways that start together need not wait for each other.
 const EAGER_EVERY: Duration = Duration::from_secs(1);
 const EAGER_TRIES: u32 = 10;
-const CONTROL_MAX: usize = OVERHEAD + 64;
 pub(crate) const SCRATCH: usize = 1 << 17;
-/// The underlay MTU that is assumed before the I/O has found out.
-pub const ASSUMED_UNDERLAY_MTU: u16 = 1500;
 /// The MTU of a VPC whose peers are all on its own gateway.
 pub const LOCAL_MTU: u16 = 1500;
 
@@ -47,107 +45,6 @@ pub struct EngineDesired {
     /// The VPCs that have a device.
     pub devices: BTreeSet<VpcId>,
 }
-
-/// One other gateway.
-pub(crate) struct Gateway {
-    pub(crate) id: GatewayId,
-    pub(crate) key: PublicKey,
-    pub(crate) overlay: Ipv4Addr,
-    index: u32,
-    configured: Option<SocketAddr>,
-    pub(crate) endpoint: Option<SocketAddr>,
-    pub(crate) session: Box<dyn Session>,
-    // Session::is_ready as of the last event that can change it: it reads a clock.
-    pub(crate) ready: bool,
-    // We answered a handshake; the first packet under it confirms it.
-    pub(crate) unconfirmed: bool,
-    eager_tries: u32,
-    initiated: Option<Instant>,
-    pub(crate) last_received: Option<Instant>,
-    pub(crate) prober: Prober,
-    probe_scheduled: Instant,
-    pub(crate) underlay_mtu: Option<u16>,
-    pub(crate) sent_bytes: u64,
-    pub(crate) received_bytes: u64,
-}
-
-impl Gateway {
-    pub(crate) fn inner_mtu(&self) -> Option<u16> {
-        let endpoint = self.endpoint?;
-        Some(inner_mtu(
-            self.underlay_mtu.unwrap_or(ASSUMED_UNDERLAY_MTU),
-            &endpoint,
-        ))
-    }
-
-    // Bytes to seal for a frame: padded to 16, never past the tunnel's MTU.
-    pub(crate) fn padded(&self, length: usize) -> usize {
-        let mtu = self.endpoint.map_or(length, |endpoint| {
-            tunnel_mtu(self.underlay_mtu.unwrap_or(ASSUMED_UNDERLAY_MTU), &endpoint).into()
-        });
-        length.next_multiple_of(16).min(mtu.max(length))
-    }
-
-    pub(crate) fn pair_path(&self, own_overlay: Ipv4Addr) -> FramePath {
-        FramePath {
-            source: own_overlay,
-            destination: self.overlay,
-            vni: 0,
-            source_mac: PAIR_MAC,
-            destination_mac: PAIR_MAC,
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn rekey(&mut self, now: Instant, out: &mut Outbox) {
-        self.initiate(now, out);
-    }
-
-    fn initiate(&mut self, now: Instant, out: &mut Outbox) {
-        let Some(endpoint) = self.endpoint else {
-            return;
-        };
-        self.initiated = Some(now);
-        let session = &mut self.session;
-        out.push_datagram(endpoint, 0, HANDSHAKE_MAX, |room| session.initiate(room));
-    }
-
-    /// Seals a frame that is no tenant's: a probe or an ARP reply.
-    pub(crate) fn send_control(
-        &mut self,
-        path: &FramePath,
-        ethertype: u16,
-        payload: &[u8],
-        out: &mut Outbox,
-    ) -> bool {
-        let mut frame = [0; CONTROL_MAX];
-        let length = OVERHEAD + payload.len();
-        frame[OVERHEAD..length].copy_from_slice(payload);
-        write_headers(
-            &mut frame[..length],
-            path,
-            FrameMeta {
-                ethertype,
-                ecn: 0,
-                flow_hash: 0,
-            },
-        );
-        let Some(endpoint) = self.endpoint.filter(|_| self.ready) else {
-            return false;
-        };
-        let padded = self.padded(length);
-        let room = (padded + SEAL_OVERHEAD).max(HANDSHAKE_MAX);
-        let session = &mut self.session;
-        let sent = out.push_datagram(endpoint, 0, room, |room| {
-            session.seal(&frame[..padded], room)
-        });
-        self.sent_bytes += sent.unwrap_or(0) as u64;
-        sent.is_some()
-    }
-}
-
-/// Both MAC addresses of the pair's own probes in VNI 0.
-pub const PAIR_MAC: [u8; 6] = [0x02, 0x50, 0, 0, 0, 0];
 
 /// One local side of a peering.
 pub(crate) struct Peering {
@@ -298,26 +195,9 @@ impl Engine {
 
     fn new_gateway(&mut self, id: GatewayId, key: PublicKey, now: Instant) -> Gateway {
         self.next_index = (self.next_index + 1) & 0x00ff_ffff;
-        let index = self.next_index;
-        Gateway {
-            id,
-            key,
-            overlay: Ipv4Addr::UNSPECIFIED,
-            index,
-            configured: None,
-            endpoint: None,
-            session: self.identity.session(&key, index, self.keepalive),
-            ready: false,
-            unconfirmed: false,
-            eager_tries: 0,
-            initiated: None,
-            last_received: None,
-            prober: Prober::new(now, self.next_probe_seed()),
-            probe_scheduled: now,
-            underlay_mtu: None,
-            sent_bytes: 0,
-            received_bytes: 0,
-        }
+        let session = self.identity.session(&key, self.next_index, self.keepalive);
+        let prober = Prober::new(now, self.next_probe_seed());
+        Gateway::new(id, key, self.next_index, session, prober)
     }
 
     fn next_probe_seed(&mut self) -> u64 {
@@ -471,9 +351,15 @@ impl Engine {
     fn tick_gateway(&mut self, position: usize, now: Instant, out: &mut Outbox) {
         let gateway = &mut self.gateways[position];
         let was_ready = gateway.ready;
-        if let Some(endpoint) = gateway.endpoint {
-            let session = &mut gateway.session;
-            out.push_datagram(endpoint, 0, HANDSHAKE_MAX, |room| session.tick(room));
+        let session = &mut gateway.session;
+        match gateway.endpoint {
+            Some(endpoint) => {
+                out.push_datagram(endpoint, 0, HANDSHAKE_MAX, |room| session.tick(room));
+            }
+            // Ticked all the same: a session's age counts from the last tick before its handshake.
+            None => {
+                session.tick(&mut [0; HANDSHAKE_MAX]);
+            }
         }
         gateway.ready = gateway.session.is_ready();
         if was_ready && !gateway.ready {
@@ -520,7 +406,7 @@ impl Engine {
             return;
         };
         if let Some(at) = peering.gateway {
-            send_probe(&mut self.gateways[at], &peering.path, probe, out);
+            self.gateways[at].send_probe(&peering.path, probe, out);
         }
     }
 
@@ -540,7 +426,7 @@ impl Engine {
             return;
         };
         let path = gateway.pair_path(self.overlay);
-        send_probe(gateway, &path, probe, out);
+        gateway.send_probe(&path, probe, out);
     }
 
     fn schedule_pair_probe(&mut self, position: usize) {
@@ -605,8 +491,4 @@ impl Engine {
         }
         mtus
     }
-}
-
-fn send_probe(gateway: &mut Gateway, path: &FramePath, probe: Probe, out: &mut Outbox) {
-    gateway.send_control(path, ETHERTYPE_PROBE, &probe.to_bytes(), out);
 }

@@ -14,6 +14,7 @@ pub mod counters;
 pub mod engine;
 mod error;
 pub mod framing;
+mod gateway;
 pub mod gso;
 pub mod lookup;
 pub mod mtu;

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use crate::arp::ArpRequest;
 use crate::counters::Drop;
-use crate::engine::{Engine, PAIR_MAC, SCRATCH};
+use crate::engine::{Engine, SCRATCH};
 use crate::framing::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_PROBE, Frame};
+use crate::gateway::PAIR_MAC;
 use crate::mtu::clamp_mss;
 use crate::outbox::Outbox;
 use crate::packet::{Ipv4Header, Malformed, combine_ecn, set_ecn};
@@ -229,7 +230,7 @@ impl Engine {
                     kind: ProbeKind::Reply,
                     sequence,
                 };
-                gateway.send_control(&path, ETHERTYPE_PROBE, &reply.to_bytes(), out);
+                gateway.send_probe(&path, reply, out);
                 Ok(())
             }
             Some(Probe {
@@ -262,7 +263,7 @@ impl Engine {
                     ..probe
                 };
                 let path = peering.path;
-                self.gateways[sender].send_control(&path, ETHERTYPE_PROBE, &reply.to_bytes(), out);
+                self.gateways[sender].send_probe(&path, reply, out);
             }
             ProbeKind::Reply => match peering.prober.answer(probe.sequence, now) {
                 Answer::Crossed => self.crossed(position, out),

@@ -1,6 +1,6 @@
 //! The cap of one peering in one direction: an exact token bucket with a bounded queue.
 //!
-//! Tokens are bytes of inner IP, counted after segmentation. The bucket holds 4 ms at the cap, and
+//! Tokens are bytes of inner IP, counted after segmentation. The bucket holds 8 ms at the cap, and
 //! at least two packets of the size that waits, so that a thread that wakes late loses nothing.
 //! Time is handed in.
 
@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const NANOS: u128 = 1_000_000_000;
-const DEPTH: Duration = Duration::from_millis(4);
+const DEPTH: Duration = Duration::from_millis(8);
 const DEPTH_MIN_BYTES: u64 = 2 * 1500;
 const QUEUE_PACKETS: usize = 32;
 const QUEUE_TIME: Duration = Duration::from_millis(50);

@@ -356,3 +356,75 @@ fn socket_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    // Sends runs over loopback and returns what arrives as (ecn, datagram).
+    fn cross(address: &str, runs: &[(u8, usize, usize)]) -> Vec<(u8, Vec<u8>)> {
+        let mut sender = Underlay::bind(address.parse().unwrap()).unwrap();
+        let receiver = Underlay::bind(address.parse().unwrap()).unwrap();
+        let mut expected = 0;
+        for (ecn, segment, length) in runs {
+            let bytes: Vec<u8> = (0..*length).map(|at| (at / segment) as u8).collect();
+            let run = Run {
+                destination: receiver.local(),
+                ecn: *ecn,
+                segment: *segment,
+                count: length.div_ceil(*segment),
+                range: 0..*length,
+            };
+            let sent = sender.send(&run, &bytes);
+            assert_eq!((sent.datagrams, sent.dropped), (run.count as u64, 0));
+            assert_eq!(sent.sends, 1);
+            expected += run.count;
+        }
+        let (mut buffers, mut got) = (ReceiveBuffers::new(), Vec::new());
+        let end = Instant::now() + Duration::from_secs(5);
+        while got.len() < expected {
+            assert!(Instant::now() < end, "{} of {expected} arrived", got.len());
+            receiver
+                .receive(&mut buffers, |message| {
+                    assert_eq!(message.source, sender.local());
+                    let datagrams = message.bytes.chunks(message.segment);
+                    got.extend(datagrams.map(|datagram| (message.ecn, datagram.to_vec())));
+                })
+                .unwrap();
+        }
+        got
+    }
+
+    #[test]
+    fn runs_arrive_as_datagrams_with_their_ecn_over_both_families() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let got = cross(
+                address,
+                &[(0, 1000, 9500), (2, 1000, 3000), (3, 700, 700), (1, 20, 50)],
+            );
+            let shape: Vec<_> = got.iter().map(|(ecn, bytes)| (*ecn, bytes.len())).collect();
+            let mut expected = vec![(0, 1000); 9];
+            expected.extend([
+                (0, 500),
+                (2, 1000),
+                (2, 1000),
+                (2, 1000),
+                (3, 700),
+                (1, 20),
+                (1, 20),
+                (1, 10),
+            ]);
+            assert_eq!(shape, expected, "{address}");
+            let numbers: Vec<u8> = got[..10].iter().map(|(_, bytes)| bytes[0]).collect();
+            assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        }
+    }
+
+    #[test]
+    fn the_path_mtu_is_the_routes() {
+        // Loopback's is 65536, which a u16 cannot say.
+        assert_eq!(path_mtu("127.0.0.1:9".parse().unwrap()).unwrap(), u16::MAX);
+    }
+}

@@ -182,7 +182,7 @@ fn traffic_goes_on_across_a_rekey() {
         if n % 100 == 50 {
             let now = pair.now;
             let mut outbox = crate::outbox::Outbox::default();
-            pair.ends[0].engine.gateways[0].rekey(now, &mut outbox);
+            pair.ends[0].engine.gateways[0].initiate(now, &mut outbox);
             let from = pair.ends[0].address;
             pair.arrive(1, from, 0, outbox.underlay_bytes());
         }

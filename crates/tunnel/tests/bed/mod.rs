@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::Arc;
@@ -44,9 +44,24 @@ pub struct Capture {
 }
 
 impl Bed {
-    /// Builds everything and waits until probes have crossed both ways. `mbps` 0 is uncapped.
+    /// Builds everything over IPv4 and waits until probes have crossed both ways. `mbps` 0 is
+    /// uncapped.
     pub fn new(tag: &str, mbps: u32) -> Bed {
+        Bed::over(tag, mbps, ["192.0.2.1", "192.0.2.2"])
+    }
+
+    /// As [`Bed::new`], over IPv6.
+    pub fn over_ipv6(tag: &str, mbps: u32) -> Bed {
+        Bed::over(tag, mbps, ["2001:db8::1", "2001:db8::2"])
+    }
+
+    fn over(tag: &str, mbps: u32, addresses: [&str; 2]) -> Bed {
         let hosts = Hosts::new(tag);
+        let addresses = addresses.map(|address| address.parse::<IpAddr>().unwrap());
+        let any: IpAddr = match addresses[0] {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
         let devices = [
             (&hosts.names[2], LEFT, "10.72.0.0/16"),
             (&hosts.names[3], RIGHT, "10.71.0.0/16"),
@@ -61,7 +76,7 @@ impl Bed {
             let crossed = crossed[index].clone();
             let options = TunnelOptions {
                 private_key: keys[index],
-                listen: vec![SocketAddr::from(([0, 0, 0, 0], 0))],
+                listen: vec![SocketAddr::from((any, 0))],
                 keepalive: None,
                 on_event: Box::new(move |event| {
                     if matches!(event, TunnelEvent::ProbeCrossed { .. }) {
@@ -77,7 +92,7 @@ impl Bed {
         ];
         for (index, tunnel) in [&left, &right].into_iter().enumerate() {
             let other = 1 - index;
-            let endpoint = SocketAddr::from(([192, 0, 2, other as u8 + 1], ports[other]));
+            let endpoint = SocketAddr::from((addresses[other], ports[other]));
             let slice = slice(index, mbps, public_key(&keys[other]));
             let desired = TunnelDesired {
                 slice: Arc::new(slice),
@@ -126,8 +141,10 @@ impl Hosts {
         ip(&[
             "-n", ul, "link", "add", "u0", "type", "veth", "peer", "name", "u0", "netns", ur,
         ]);
-        for (name, address) in [(ul, "192.0.2.1/24"), (ur, "192.0.2.2/24")] {
-            ip(&["-n", name, "addr", "add", address, "dev", "u0"]);
+        for (name, host) in [(ul, 1), (ur, 2)] {
+            let (v4, v6) = (format!("192.0.2.{host}/24"), format!("2001:db8::{host}/64"));
+            ip(&["-n", name, "addr", "add", &v4, "dev", "u0"]);
+            ip(&["-n", name, "addr", "add", &v6, "dev", "u0", "nodad"]);
             ip(&["-n", name, "link", "set", "u0", "up"]);
         }
         hosts
