@@ -14,7 +14,7 @@ use crate::session::{HANDSHAKE_MAX, SEAL_OVERHEAD, Session};
 
 const CONTROL_MAX: usize = OVERHEAD + 64;
 /// The underlay MTU that is assumed before the I/O has found out.
-pub(crate) const ASSUMED_UNDERLAY_MTU: u16 = 1500;
+pub const ASSUMED_UNDERLAY_MTU: u16 = 1500;
 
 /// One other gateway.
 pub(crate) struct Gateway {

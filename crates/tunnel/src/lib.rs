@@ -37,6 +37,7 @@ use model::{GatewayId, PeeringConnectionId, PublicKey, Side, Vni};
 
 pub use counters::Traffic;
 pub use error::TunnelError;
+pub use gateway::ASSUMED_UNDERLAY_MTU;
 pub use mtu::inner_mtu;
 pub use runtime::{Tunnel, TunnelDesired, TunnelOptions};
 pub use status::{IoStatus, PairStatus, PeeringStatus, TunnelStatus};

@@ -44,7 +44,7 @@ pub struct TunnelOptions {
     pub listen: Vec<SocketAddr>,
     /// How often to send something to every gateway, for NATs on the way.
     pub keepalive: Option<Duration>,
-    /// Called from the engine's thread; must not block.
+    /// Called from the engine's thread: must not block, nor call the tunnel.
     pub on_event: Box<dyn Fn(TunnelEvent) + Send + Sync>,
 }
 
@@ -67,7 +67,8 @@ enum Command {
 }
 
 struct Shared {
-    commands: Mutex<VecDeque<Command>>,
+    // None when the engine's thread has ended, however it ended.
+    commands: Mutex<Option<VecDeque<Command>>>,
     wake: OwnedFd,
     device_mtus: Mutex<BTreeMap<VpcId, u16>>,
 }
@@ -98,7 +99,7 @@ impl Tunnel {
         }
         let local = sockets.iter().map(Underlay::local).collect();
         let shared = Arc::new(Shared {
-            commands: Mutex::new(VecDeque::new()),
+            commands: Mutex::new(Some(VecDeque::new())),
             wake: eventfd().map_err(TunnelError::Start)?,
             device_mtus: Mutex::new(BTreeMap::new()),
         });
@@ -114,7 +115,10 @@ impl Tunnel {
             .map_err(TunnelError::Start)?;
         let thread = std::thread::Builder::new()
             .name("tunnel-engine".to_owned())
-            .spawn(move || worker.run())
+            .spawn(move || {
+                let _closing = Closing(worker.shared.clone());
+                worker.run();
+            })
             .map_err(TunnelError::Start)?;
         Ok(Tunnel {
             shared,
@@ -174,10 +178,22 @@ impl Drop for Tunnel {
 
 impl Shared {
     fn send(&self, command: Command) {
-        lock(&self.commands).push_back(command);
+        // A command that nobody will take is dropped, and with it what its caller waits on.
+        if let Some(commands) = lock(&self.commands).as_mut() {
+            commands.push_back(command);
+        }
         let one = 1u64.to_ne_bytes();
         // SAFETY: the pointer and the length describe `one`.
         unsafe { libc::write(self.wake.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+}
+
+// Refuses commands from the end of the engine's thread on, also when it panicked.
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        *lock(&self.0.commands) = None;
     }
 }
 
@@ -279,7 +295,10 @@ impl Worker {
             )
         };
         loop {
-            let Some(command) = lock(&self.shared.commands).pop_front() else {
+            let command = lock(&self.shared.commands)
+                .as_mut()
+                .and_then(VecDeque::pop_front);
+            let Some(command) = command else {
                 return std::ops::ControlFlow::Continue(());
             };
             // A caller that no longer waits is no error.
@@ -502,4 +521,53 @@ fn wait(epoll: &OwnedFd, timeout: Duration, tokens: &mut Vec<u64>) {
     };
     let count = usize::try_from(count).unwrap_or(0);
     tokens.extend(events[..count].iter().map(|event| event.u64));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::pair_slice;
+
+    #[test]
+    fn a_stopped_engine_answers_instead_of_blocking() {
+        let tunnel = Tunnel::start(TunnelOptions {
+            private_key: crate::generate_private_key(),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            keepalive: None,
+            on_event: Box::new(|_| {}),
+        })
+        .unwrap();
+        let desired = TunnelDesired {
+            slice: Arc::new(pair_slice(0, &[])),
+            endpoints: BTreeMap::new(),
+            devices: BTreeMap::new(),
+        };
+        tunnel.configure(desired.clone()).unwrap();
+        assert_ne!(tunnel.local_addresses()[0].port(), 0);
+        tunnel.shared.send(Command::Stop);
+        while lock(&tunnel.shared.commands).is_some() {
+            std::thread::yield_now();
+        }
+        assert!(matches!(
+            tunnel.configure(desired),
+            Err(TunnelError::Stopped)
+        ));
+        assert!(tunnel.status().gateways.is_empty());
+    }
+
+    #[test]
+    fn a_port_in_use_is_named() {
+        let start = |address: SocketAddr| {
+            Tunnel::start(TunnelOptions {
+                private_key: crate::generate_private_key(),
+                listen: vec![address],
+                keepalive: None,
+                on_event: Box::new(|_| {}),
+            })
+        };
+        let first = start("127.0.0.1:0".parse().unwrap()).unwrap();
+        let taken = first.local_addresses()[0];
+        let error = start(taken).err().unwrap();
+        assert!(matches!(error, TunnelError::Listen { address, .. } if address == taken));
+    }
 }
