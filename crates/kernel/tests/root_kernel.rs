@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Command;
 
-use kernel::desired::{bridge_name, port_name};
+use kernel::desired::{TUN, bridge_name, port_name};
 use kernel::netns::Namespace;
 use kernel::{
     Attachment, AttachmentKind, HostConfig, InstanceId, Kernel, KernelDesired, KernelError,
-    LinuxKernel, NamespaceRef, VpcDesired, clean, link, plan, reconcile,
+    LinuxKernel, NamespaceRef, Step, VpcDesired, clean, link, plan, reconcile,
 };
 use model::{CidrBlock, SubnetId, VpcId};
 
@@ -321,4 +321,26 @@ async fn root_cleaning_one_instance_leaves_the_other_alone() {
     assert!(plan(&desired, &second.kernel.observe().await.unwrap()).is_empty());
     assert!(!second.kernel.observe().await.unwrap().vpcs.is_empty());
     assert!(port_name("a").len() <= 15);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_missing_device_is_reported_and_not_made_by_opening_it() {
+    let site = Site::new("notun", 0);
+    let vpc = VpcId::from_entropy(1);
+    site.kernel
+        .apply(&Step::CreateNamespace(vpc))
+        .await
+        .unwrap();
+    let opened = site.kernel.open_tun(vpc);
+    assert!(matches!(opened, Err(KernelError::NoLink { link, .. }) if link == TUN));
+    let inside = Namespace::open(&site.instance.namespace(vpc)).unwrap();
+    assert!(!ip(&inside, &["link"]).contains(TUN));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn root_a_runtime_with_one_thread_will_do() {
+    let site = Site::new("single", 2);
+    let desired = two_subnets(&site);
+    assert!(site.settle(&desired).await > 0);
+    assert_eq!(site.settle(&desired).await, 0);
 }

@@ -7,10 +7,12 @@ mod tun;
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use model::VpcId;
 
+use crate::desired::TUN;
 use crate::error::KernelError;
 use crate::instance::InstanceId;
 use crate::netns::Namespace;
@@ -25,11 +27,14 @@ pub const ROUTE_PROTOCOL: u8 = 0x50;
 const UNREACHABLE_METRIC: u32 = 0xffff_0000;
 
 /// The kernel of this host, as one instance uses it.
+#[derive(Clone)]
 pub struct LinuxKernel {
     instance: InstanceId,
     /// The gateway's own namespace: where network cards come from and the underlay is.
     own: Namespace,
     underlay_address: Option<IpAddr>,
+    /// Held by whoever observes or applies: a caller that gave up waiting may leave a step running.
+    turn: Arc<Mutex<()>>,
 }
 
 impl LinuxKernel {
@@ -46,7 +51,29 @@ impl LinuxKernel {
             instance,
             own: Namespace::open_current()?,
             underlay_address,
+            turn: Arc::default(),
         })
+    }
+
+    /// Runs something that blocks where it may, on either kind of tokio runtime.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        function: impl FnOnce(&LinuxKernel) -> Result<T, KernelError> + Send + 'static,
+    ) -> Result<T, KernelError> {
+        let kernel = self.clone();
+        let turn = Arc::clone(&self.turn);
+        let task = tokio::task::spawn_blocking(move || {
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            function(&kernel)
+        });
+        task.await
+            .unwrap_or_else(|error| match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(KernelError::io(
+                    "wait for the kernel",
+                    std::io::Error::other(error),
+                )),
+            })
     }
 
     fn namespace(&self, vpc: VpcId) -> Result<Namespace, KernelError> {
@@ -57,15 +84,26 @@ impl LinuxKernel {
 #[async_trait]
 impl Kernel for LinuxKernel {
     async fn observe(&self) -> Result<Observed, KernelError> {
-        tokio::task::block_in_place(|| observe::observe(&self.instance))
+        self.blocking(|kernel| observe::observe(&kernel.instance))
+            .await
     }
 
     async fn apply(&self, step: &Step) -> Result<(), KernelError> {
-        tokio::task::block_in_place(|| apply::apply(self, step))
+        let step = step.clone();
+        self.blocking(move |kernel| apply::apply(kernel, &step))
+            .await
     }
 
     fn open_tun(&self, vpc: VpcId) -> Result<OwnedFd, KernelError> {
         let namespace = self.namespace(vpc)?;
-        namespace.run(|| tun::open(tun::Persistence::AsItIs))
+        namespace.run(|| {
+            if nix::net::if_::if_nametoindex(TUN).is_err() {
+                return Err(KernelError::NoLink {
+                    link: TUN.to_owned(),
+                    place: namespace.name().to_owned(),
+                });
+            }
+            tun::open(tun::Persistence::AsItIs)
+        })
     }
 }
