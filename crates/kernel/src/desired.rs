@@ -6,6 +6,8 @@ use std::net::Ipv4Addr;
 use model::{CidrBlock, SubnetId, VpcId};
 use serde::{Deserialize, Serialize};
 
+use crate::error::KernelError;
+
 /// The TUN device of a VPC namespace, where traffic leaves the VPC.
 pub const TUN: &str = "peer0";
 
@@ -16,6 +18,57 @@ pub struct KernelDesired {
     pub vpcs: BTreeMap<VpcId, VpcDesired>,
     /// The attachments, by name.
     pub attachments: BTreeMap<String, Attachment>,
+}
+
+impl KernelDesired {
+    /// What is wrong with the attachments that cannot be made: a [`KernelError::Attachment`] each.
+    pub fn refusals(&self) -> Vec<KernelError> {
+        let checked = self.attachments.iter().map(|(name, attachment)| {
+            self.subnet_of(attachment)
+                .err()
+                .map(|reason| KernelError::Attachment {
+                    name: name.clone(),
+                    reason,
+                })
+        });
+        checked.flatten().collect()
+    }
+
+    /// The block of an attachment's subnet, or why the attachment cannot be made.
+    pub(crate) fn subnet_of(&self, attachment: &Attachment) -> Result<CidrBlock, String> {
+        let Attachment { vpc, subnet, .. } = attachment;
+        let wanted = self
+            .vpcs
+            .get(vpc)
+            .ok_or_else(|| format!("this gateway does not carry {vpc}; detach it"))?;
+        let block = *wanted
+            .subnets
+            .get(subnet)
+            .ok_or_else(|| format!("{vpc} has no {subnet} here; detach it"))?;
+        match attachment.host {
+            Some(host) => check_host_address(host.address, block).map(|()| block),
+            None => Ok(block),
+        }
+    }
+}
+
+fn check_host_address(address: Ipv4Addr, subnet: CidrBlock) -> Result<(), String> {
+    // RFC 3021: a block of two addresses has no network and broadcast address.
+    let has_broadcast = subnet.prefix_len() < 31;
+    let what = if !subnet.contains_address(address) {
+        "lies outside"
+    } else if address == subnet.gateway_address() {
+        "is the gateway address of"
+    } else if has_broadcast && address == subnet.network() {
+        "is the network address of"
+    } else if has_broadcast && address == subnet.last() {
+        "is the broadcast address of"
+    } else {
+        return Ok(());
+    };
+    Err(format!(
+        "the host address {address} {what} {subnet}; attach again with another address"
+    ))
 }
 
 /// One VPC's namespace.

@@ -69,7 +69,14 @@ impl Kernel for FakeKernel {
             });
         }
         let mut state = self.state.lock().expect("no panic under the lock");
+        let is_ipv6_missing = state.is_ipv6_missing;
         match step {
+            Step::In(_, Change::SetSysctl { path, value })
+                if is_ipv6_missing && path.starts_with("net/ipv6/") =>
+            {
+                let source = std::io::Error::from_raw_os_error(libc::ENOENT);
+                return Err(KernelError::io(format!("set {path} to {value}"), source));
+            }
             Step::CreateNamespace(vpc) => {
                 let lo = ("lo".to_owned(), LinkObserved::default());
                 state.vpcs.entry(*vpc).or_insert_with(|| VpcObserved {

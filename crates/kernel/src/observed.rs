@@ -10,6 +10,8 @@ use model::{CidrBlock, VpcId};
 pub struct Observed {
     /// The VPC namespaces.
     pub vpcs: BTreeMap<VpcId, VpcObserved>,
+    /// Whether the kernel runs without IPv6, so that there are no sysctls of it.
+    pub is_ipv6_missing: bool,
 }
 
 /// One VPC namespace.

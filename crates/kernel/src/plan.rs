@@ -32,17 +32,26 @@ pub fn plan(desired: &KernelDesired, observed: &Observed) -> Vec<Step> {
             steps.push(Step::CreateNamespace(*vpc));
         }
         let attachments = attachments_of(desired, *vpc);
-        let changes = plan_vpc(wanted, &attachments, found.unwrap_or(&nothing));
+        let mut changes = plan_vpc(wanted, &attachments, found.unwrap_or(&nothing));
+        if observed.is_ipv6_missing {
+            changes.retain(|change| !is_ipv6_sysctl(change));
+        }
         steps.extend(changes.into_iter().map(|change| Step::In(*vpc, change)));
     }
     steps
 }
 
+/// Those that can be made: what cannot is reported by the reconcile and gets no step.
 fn attachments_of(desired: &KernelDesired, vpc: VpcId) -> BTreeMap<&str, &Attachment> {
     let all = desired.attachments.iter();
     all.filter(|(_, attachment)| attachment.vpc == vpc)
+        .filter(|(_, attachment)| desired.subnet_of(attachment).is_ok())
         .map(|(name, attachment)| (name.as_str(), attachment))
         .collect()
+}
+
+fn is_ipv6_sysctl(change: &Change) -> bool {
+    matches!(change, Change::SetSysctl { path, .. } if path.starts_with("net/ipv6/"))
 }
 
 fn is_port(name: &str) -> bool {
@@ -254,7 +263,7 @@ fn plan_attachment(
     name: &str,
     attachment: &Attachment,
 ) {
-    // A subnet that went away takes its attachments along; the agent reports them.
+    // What is in no desired subnet is left out before.
     let Some(subnet) = wanted.subnets.get(&attachment.subnet) else {
         return;
     };

@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use kernel::desired::{TUN, bridge_name, port_name};
 use kernel::step::Change;
 use kernel::{
-    Attachment, AttachmentKind, FakeKernel, HostConfig, Kernel, KernelDesired, NamespaceRef, Step,
-    VpcDesired, clean, plan, reconcile,
+    Attachment, AttachmentKind, FakeKernel, HostConfig, Kernel, KernelDesired, KernelError,
+    NamespaceRef, Step, VpcDesired, clean, plan, reconcile,
 };
 use model::{SubnetId, VpcId};
 
@@ -121,4 +121,63 @@ async fn only_what_drifted_is_repaired() {
         format!("remove 10.1.1.2/24 from {bridge}"),
     ];
     assert_eq!(texts(&steps), expected);
+}
+
+#[tokio::test]
+async fn without_ipv6_nothing_of_it_is_set() {
+    let kernel = FakeKernel::new();
+    kernel.disturb(|observed| observed.is_ipv6_missing = true);
+    let report = reconcile(&kernel, &desired()).await.unwrap();
+    assert!(report.is_settled(), "{:?}", report.errors);
+    assert!(plan(&desired(), &kernel.observe().await.unwrap()).is_empty());
+}
+
+#[tokio::test]
+async fn a_namespace_stays_while_a_port_in_it_cannot_be_detached() {
+    let kernel = FakeKernel::new();
+    reconcile(&kernel, &desired()).await.unwrap();
+    kernel.refuse(|step| matches!(step, Step::In(_, Change::Detach { .. })));
+    let report = clean(&kernel).await.unwrap();
+    assert!(report.applied.is_empty(), "{:?}", report.applied);
+    assert_eq!((report.errors.len(), report.drift.len()), (1, 2));
+    kernel.allow_all();
+    assert!(clean(&kernel).await.unwrap().is_settled());
+}
+
+#[tokio::test]
+async fn an_attachment_that_cannot_be_made_is_reported_and_gets_no_step() {
+    let check = |change: fn(&mut Attachment), expected: &'static str| async move {
+        let kernel = FakeKernel::new();
+        let mut desired = desired();
+        reconcile(&kernel, &desired).await.unwrap();
+        let mut wrong = desired.attachments["web"].clone();
+        change(&mut wrong);
+        desired.attachments.insert("wrong".into(), wrong);
+        let report = reconcile(&kernel, &desired).await.unwrap();
+        assert!(report.applied.is_empty() && report.errors.is_empty() && report.drift.is_empty());
+        assert!(!report.is_settled());
+        let [KernelError::Attachment { name, reason }] = report.refused.as_slice() else {
+            panic!("{:?}", report.refused);
+        };
+        assert_eq!(name, "wrong");
+        assert!(reason.contains(expected), "{reason}");
+    };
+    fn at(attachment: &mut Attachment, last: u8) {
+        let address = Ipv4Addr::new(10, 1, 1, last);
+        attachment.host = Some(HostConfig { address });
+    }
+    check(|wrong| wrong.vpc = VpcId::from_entropy(9), "does not carry").await;
+    check(
+        |wrong| wrong.subnet = SubnetId::from_entropy(9),
+        "has no subnet-",
+    )
+    .await;
+    check(|wrong| at(wrong, 0), "network address").await;
+    check(|wrong| at(wrong, 1), "gateway address").await;
+    check(|wrong| at(wrong, 255), "broadcast address").await;
+    let outside = |wrong: &mut Attachment| {
+        let address = Ipv4Addr::new(10, 1, 2, 9);
+        wrong.host = Some(HostConfig { address });
+    };
+    check(outside, "lies outside").await;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use futures::TryStreamExt;
 use model::CidrBlock;
@@ -22,7 +23,10 @@ use crate::observed::{LinkKind, LinkObserved, Observed, RouteAction, RouteEntry,
 use crate::plan::sysctl_paths;
 
 pub(super) fn observe(instance: &InstanceId) -> Result<Observed, KernelError> {
-    let mut observed = Observed::default();
+    let mut observed = Observed {
+        is_ipv6_missing: !Path::new("/proc/sys/net/ipv6/conf/all/disable_ipv6").exists(),
+        ..Observed::default()
+    };
     for name in Namespace::list()? {
         let Some(vpc) = instance.vpc_of(&name) else {
             continue;
