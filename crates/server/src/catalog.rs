@@ -213,6 +213,11 @@ impl Catalog {
         self.tasks.get(&id)
     }
 
+    /// Every recorded task, oldest first.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values()
+    }
+
     /// The tasks that have not ended, oldest first.
     pub fn running_tasks(&self) -> impl Iterator<Item = &Task> {
         self.running_tasks

@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The control plane: use cases over one store, the public API, the gateways' sync service and the
+//! reconcilers between them.
+//!
+//! [`core`] decides and commits; [`catalog`] is the state that it decides on. The edges know one
+//! thing each: [`http`] the public API, [`sync`] the gateways, [`admin`] the operator, [`telemetry`]
+//! who watches. [`reconcile`] moves what takes time: tasks, expiry, removal. Start with [`build`],
+//! which puts them together, then [`core`].
+
+pub mod admin;
+pub mod catalog;
+pub mod clock;
+pub mod config;
+pub mod core;
+pub mod error;
+pub mod http;
+mod listener;
+pub mod reconcile;
+pub mod sealing;
+pub mod seed;
+mod server;
+pub mod sync;
+pub mod telemetry;
+pub mod tls;
+
+pub use crate::core::Dataplane;
+pub use crate::server::{RunError, Server, StartError, build, build_with_clock};

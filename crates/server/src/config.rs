@@ -1,0 +1,62 @@
+//! What a server is told at its start. Reading flags and files is the caller's.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::core::Dataplane;
+
+/// The configuration of one server process.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// The folder of the state, the master key and the CA; made with mode 0700 when it is not there.
+    pub state_dir: PathBuf,
+    /// Where the public API listens with TLS; port 0 takes a free one.
+    pub https: Option<SocketAddr>,
+    /// Where the public API listens without TLS, for people who ask for it.
+    pub http: Option<SocketAddr>,
+    /// Where gateways connect; port 0 takes a free one.
+    pub sync: SocketAddr,
+    /// The `host:port` of join strings. When absent, the bound address; for an unspecified one the
+    /// first address of the host that is not a loopback address.
+    pub sync_advertise: Option<String>,
+    /// The operator's socket, made with mode 0600.
+    pub admin_socket: PathBuf,
+    /// Accounts, keys and VPCs to make at the start, unless they are there.
+    pub seed_file: Option<PathBuf>,
+    /// More names and addresses for the server's certificate.
+    pub tls_names: Vec<String>,
+    /// How far a request's timestamp may be from the server's clock.
+    pub clock_window: Duration,
+    /// When a running task fails; clients give up after 200 s.
+    pub task_timeout: Duration,
+    /// The largest bandwidth of a peering, 10^6 bit/s.
+    pub max_bandwidth_mbps: u32,
+    /// Whether only the bandwidths of the vendor's page are accepted.
+    pub documented_bandwidths_only: bool,
+    /// Who carries the traffic.
+    pub dataplane: Dataplane,
+}
+
+impl ServerConfig {
+    /// The documented defaults: both listeners on free ports of the loopback address, everything
+    /// else inside the state folder.
+    pub fn local(state_dir: PathBuf) -> ServerConfig {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        ServerConfig {
+            https: Some(loopback),
+            http: None,
+            sync: loopback,
+            sync_advertise: None,
+            admin_socket: state_dir.join("admin.sock"),
+            state_dir,
+            seed_file: None,
+            tls_names: Vec::new(),
+            clock_window: Duration::from_secs(2 * 3600),
+            task_timeout: Duration::from_secs(60),
+            max_bandwidth_mbps: 10_000,
+            documented_bandwidths_only: false,
+            dataplane: Dataplane::Gateways,
+        }
+    }
+}

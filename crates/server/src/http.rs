@@ -1,0 +1,342 @@
+//! The public listener: `/v2/index.php` of the legacy API, `/healthz` and `/metrics`.
+//!
+//! A call goes through [`PublicApi::respond`]: parameters, signature, clock window, command, use
+//! case, answer. What a parameter or an action means is `api`'s business, what happens is the
+//! core's. Every answer of the API has HTTP status 200, because clients hide the body of any other.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::tencent::signature::PATH;
+use api::tencent::{
+    ApiError, CONTENT_TYPE, Common, Limits, Method, ParameterLimits, Parameters, ParametersError,
+    SignedRequest, action, parse_command, render, render_error, verify,
+};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::service::service_fn;
+use model::{KeyStatus, Outcome, Uin};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::core::Core;
+use crate::error::UseCaseError;
+use crate::listener::{self, Lifetime, Pings};
+use crate::sync::Sessions;
+use crate::telemetry::Telemetry;
+
+/// Connections that may be open at once.
+const CONNECTIONS: usize = 4096;
+
+/// How long a client may take to send a body.
+const BODY_TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a use case may take before the caller is told to come back.
+const EXECUTION_TIME_LIMIT: Duration = Duration::from_secs(30);
+
+const PINGS: Pings = Pings {
+    interval: Duration::from_secs(20),
+    time_limit: Duration::from_secs(20),
+};
+
+/// The public API over one core.
+pub struct PublicApi {
+    core: Arc<Core>,
+    sessions: Arc<Sessions>,
+    telemetry: Arc<Telemetry>,
+    limits: Limits,
+    parameter_limits: ParameterLimits,
+    clock_window: Duration,
+    body_time_limit: Duration,
+}
+
+/// An answer on its way out.
+pub type Answer = Response<Full<Bytes>>;
+
+impl PublicApi {
+    /// Puts the API together. `clock_window` is how far a timestamp may be from the server's clock.
+    pub fn new(
+        core: Arc<Core>,
+        sessions: Arc<Sessions>,
+        telemetry: Arc<Telemetry>,
+        limits: Limits,
+        clock_window: Duration,
+    ) -> PublicApi {
+        PublicApi {
+            core,
+            sessions,
+            telemetry,
+            limits,
+            parameter_limits: ParameterLimits::default(),
+            clock_window,
+            body_time_limit: BODY_TIME_LIMIT,
+        }
+    }
+
+    /// Answers a request. Never fails: what goes wrong is an answer.
+    pub async fn respond<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let is_get = request.method() == http::Method::GET;
+        match request.uri().path() {
+            PATH => self.call(request).await,
+            "/healthz" if is_get => self.health(),
+            "/metrics" if is_get => self.metrics(),
+            _ => not_found(),
+        }
+    }
+
+    async fn call<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let begun = Instant::now();
+        let mut action = UNKNOWN_ACTION;
+        let outcome = AssertUnwindSafe(self.execute(request, &mut action))
+            .catch_unwind()
+            .await;
+        // The panic itself was printed by the panic hook.
+        let outcome = outcome.unwrap_or(Err(ApiError::Internal));
+        let (code, body) = match &outcome {
+            Ok(outcome) => (0, render(outcome)),
+            Err(error) => (error.code().0, render_error(error)),
+        };
+        self.telemetry.request(action, code, begun.elapsed());
+        let mut answer = json(StatusCode::OK, body);
+        if let Err(ApiError::Parameters(ParametersError::BodyTooLong { .. })) = outcome {
+            // The rest of the body is not read, so the connection cannot be used again.
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
+        answer
+    }
+
+    async fn execute<B>(
+        &self,
+        request: Request<B>,
+        action_name: &mut &'static str,
+    ) -> Result<Outcome, ApiError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let (method, parameters) = match head.method {
+            http::Method::GET => {
+                let query = head.uri.query().unwrap_or_default();
+                let parameters = Parameters::from_query(query, &self.parameter_limits)?;
+                (Method::Get, parameters)
+            }
+            http::Method::POST => {
+                let body = self.read(body).await?;
+                let content_type = header_text(&head.headers, header::CONTENT_TYPE);
+                let parameters =
+                    Parameters::from_body(content_type, &body, &self.parameter_limits)?;
+                (Method::Post, parameters)
+            }
+            _ => return Err(invalid("HTTP method", "use GET or POST")),
+        };
+        let common = Common::parse(&parameters)?;
+        if let Some(action) = action::find(&common.action) {
+            *action_name = action.name;
+        }
+        let signed = SignedRequest {
+            method,
+            host: host(&head.uri, &head.headers),
+            path: PATH,
+            parameters: &parameters,
+        };
+        let caller = self.authenticate(&common, &signed)?;
+        let command = parse_command(&common, &parameters, &self.limits)?;
+        let execution = self.core.execute(caller, command);
+        match tokio::time::timeout(EXECUTION_TIME_LIMIT, execution).await {
+            Ok(outcome) => outcome.map_err(|error| api_error(error, &common.action)),
+            Err(_) => {
+                tracing::error!(action = common.action, "a use case took too long");
+                Err(ApiError::Unavailable)
+            }
+        }
+    }
+
+    async fn read<B>(&self, body: B) -> Result<Bytes, ApiError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let limit = self.parameter_limits.body_bytes;
+        let whole = Limited::new(body, limit).collect();
+        match tokio::time::timeout(self.body_time_limit, whole).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                Err(ParametersError::BodyTooLong { limit }.into())
+            }
+            Ok(Err(error)) => Err(invalid("body", &format!("it ended early: {error}"))),
+            Err(_) => Err(invalid("body", "it did not arrive in time")),
+        }
+    }
+
+    /// Who calls: the owner of the key that signed, inside the clock window.
+    fn authenticate(&self, common: &Common, signed: &SignedRequest<'_>) -> Result<Uin, ApiError> {
+        if signed.parameters.get("Signature").is_none_or(str::is_empty) {
+            return Err(ApiError::Signature(api::tencent::SignatureError::Missing));
+        }
+        let catalog = self.core.catalog();
+        let key = catalog
+            .key(&common.secret_id)
+            .filter(|key| key.status == KeyStatus::Enabled)
+            .filter(|key| catalog.account(key.owner).is_some())
+            .ok_or(ApiError::SecretId)?;
+        let secret = self.core.secret_key(key).map_err(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                secret_id = key.secret_id,
+                "a secret key cannot be opened"
+            );
+            ApiError::Internal
+        })?;
+        verify(signed, secret.expose())?;
+        self.check_clock(common.timestamp)?;
+        // Keys here are long-term ones, which no token goes with.
+        if common.token.is_some() {
+            return Err(ApiError::Token);
+        }
+        Ok(key.owner)
+    }
+
+    fn check_clock(&self, timestamp: u64) -> Result<(), ApiError> {
+        let now = u64::try_from(self.core.clock().now().secs()).unwrap_or_default();
+        let window_secs = self.clock_window.as_secs();
+        if now.abs_diff(timestamp) > window_secs {
+            return Err(ApiError::Expired {
+                timestamp,
+                now,
+                window_secs,
+            });
+        }
+        Ok(())
+    }
+
+    fn health(&self) -> Answer {
+        let revision = self.core.catalog().revision().0;
+        let body = format!("{{\"status\":\"ok\",\"revision\":{revision}}}\n");
+        json(StatusCode::OK, body.into())
+    }
+
+    fn metrics(&self) -> Answer {
+        let text = self.telemetry.render(&self.core, &self.sessions);
+        let mut answer = Response::new(Full::from(text));
+        let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        answer.headers_mut().insert(header::CONTENT_TYPE, plain);
+        answer
+    }
+}
+
+/// The label of calls whose action is none of ours.
+const UNKNOWN_ACTION: &str = "unknown";
+
+/// Serves the API on a listener, with TLS or without, until the lifetime stops.
+pub(crate) async fn serve(
+    api: Arc<PublicApi>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    lifetime: Lifetime,
+) {
+    let stop = lifetime.stop.clone();
+    listener::accept(listener, CONNECTIONS, lifetime, |stream, remote| {
+        serve_connection(Arc::clone(&api), stream, remote, tls.clone(), stop.clone())
+    })
+    .await;
+}
+
+async fn serve_connection(
+    api: Arc<PublicApi>,
+    stream: TcpStream,
+    remote: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    stop: tokio_util::sync::CancellationToken,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let api = Arc::clone(&api);
+        async move { Ok::<_, Infallible>(api.respond(request).await) }
+    });
+    let Some(tls) = tls else {
+        return listener::serve_http1(stream, service, stop).await;
+    };
+    let Some(stream) = listener::handshake(&tls, stream, remote).await else {
+        return;
+    };
+    if listener::chose_http2(&stream) {
+        listener::serve_http2(stream, service, PINGS, stop).await;
+    } else {
+        listener::serve_http1(stream, service, stop).await;
+    }
+}
+
+/// The host that the client called: the header, or HTTP/2's authority.
+fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    header_text(headers, header::HOST)
+        .or_else(|| uri.authority().map(|authority| authority.as_str()))
+        .unwrap_or_default()
+}
+
+fn header_text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn invalid(name: &str, reason: &str) -> ApiError {
+    ApiError::Invalid {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// What a caller is told of a use case's error; the log gets the rest.
+fn api_error(error: UseCaseError, action: &str) -> ApiError {
+    match error {
+        UseCaseError::Domain(error) => ApiError::Domain(error),
+        UseCaseError::Busy => {
+            tracing::warn!(action, "too many competing changes");
+            ApiError::Unavailable
+        }
+        UseCaseError::Unavailable { .. } => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                action,
+                "a call failed"
+            );
+            ApiError::Unavailable
+        }
+        UseCaseError::Operator(_) | UseCaseError::Internal(_) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                action,
+                "a call failed"
+            );
+            ApiError::Internal
+        }
+    }
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Answer {
+    let mut answer = Response::new(Full::from(body));
+    *answer.status_mut() = status;
+    let media_type = HeaderValue::from_static(CONTENT_TYPE);
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, media_type);
+    answer
+}
+
+fn not_found() -> Answer {
+    let body = format!("{{\"error\":\"nothing is served here; the API is at {PATH}\"}}\n");
+    json(StatusCode::NOT_FOUND, body.into())
+}

@@ -1,0 +1,400 @@
+//! Putting a server together, running it and ending it in order.
+
+use std::fs::DirBuilder;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::sync::check_endpoint;
+use api::tencent::{AllowedBandwidths, Limits};
+use store::{SqliteStore, Store};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::admin::{self, Admin, BindError, Socket};
+use crate::clock::{Clock, SystemClock};
+use crate::config::ServerConfig;
+use crate::core::{Core, Rules};
+use crate::error::OpenError;
+use crate::http::{self, PublicApi};
+use crate::listener::Lifetime;
+use crate::reconcile;
+use crate::sealing::{MasterKey, MasterKeyError};
+use crate::seed::{Seed, SeedError};
+use crate::sync::{self, Sessions};
+use crate::telemetry::Telemetry;
+use crate::tls::{self, Authority, ServerIdentity, TlsError};
+
+/// The state's file in the state folder.
+const STATE_FILE: &str = "peerway.db";
+const MASTER_KEY_FILE: &str = "master.key";
+
+/// How long what was begun may take to finish after the server was asked to stop.
+const DRAIN_TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often measured times are folded into their buckets.
+const FOLD_PERIOD: Duration = Duration::from_secs(5);
+
+/// How long the parts of a server may take to let go of the store after they have ended.
+const RELEASE_TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder cannot be made.
+    #[error("the state folder `{}` cannot be made", path.display())]
+    Folder {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A listener cannot be bound.
+    #[error("cannot listen on {address} ({what}); is another server running?")]
+    Listen {
+        /// What for.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address of join strings is not `host:port`.
+    #[error("the advertised sync address is not usable: {0}")]
+    Advertise(String),
+    /// The operator's socket cannot be made.
+    #[error(transparent)]
+    Admin(#[from] BindError),
+    /// The state cannot be opened.
+    #[error("the state cannot be opened")]
+    Store(#[from] store::StoreError),
+    /// The master key cannot be used.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The state cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The seed cannot be applied.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// Certificates cannot be made or used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A thread of the start panicked.
+    #[error("opening the state panicked")]
+    Panicked,
+}
+
+/// Why a server stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The changes of the store are no longer followed; the log tells why.
+    #[error("the changes of the store are no longer followed; restart the server")]
+    StateLost,
+}
+
+/// A server that has bound its listeners and loaded its state, and serves nobody yet.
+pub struct Server {
+    core: Arc<Core>,
+    sessions: Arc<Sessions>,
+    store: Arc<SqliteStore>,
+    telemetry: Arc<Telemetry>,
+    public: Arc<PublicApi>,
+    https: Option<(TcpListener, SocketAddr, TlsAcceptor)>,
+    http: Option<(TcpListener, SocketAddr)>,
+    sync: (TcpListener, SocketAddr, TlsAcceptor),
+    admin: (Admin, Socket),
+}
+
+/// Builds a server with the machine's clock: opens or makes its state, applies the seed, binds
+/// every listener.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn build(config: ServerConfig) -> Result<Server, StartError> {
+    build_with_clock(config, Arc::new(SystemClock)).await
+}
+
+/// Builds a server with a clock of the caller's, for tests.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn build_with_clock(
+    config: ServerConfig,
+    clock: Arc<dyn Clock>,
+) -> Result<Server, StartError> {
+    make_folder(&config.state_dir)?;
+    let store = open_store(&config.state_dir).await?;
+    let master_key = MasterKey::load_or_create(&config.state_dir.join(MASTER_KEY_FILE))?;
+    let rules = Rules {
+        task_timeout: config.task_timeout,
+        dataplane: config.dataplane,
+        ..Rules::default()
+    };
+    let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+    let core = Core::open(shared, Arc::clone(&clock), master_key, rules).await?;
+    if let Some(file) = &config.seed_file {
+        let report = core.apply_seed(&Seed::load(file)?).await?;
+        tracing::info!(file = %file.display(), ?report, "the seed is applied");
+    }
+    let listeners = Listeners::bind(&config).await?;
+    let sync_address = listeners.advertised(&config)?;
+    let authority = Authority::load_or_create(&config.state_dir, clock.now())?;
+    let names = listeners.names(&config, &sync_address);
+    let identity = authority.issue(&config.state_dir, &names, clock.now())?;
+    let socket = Socket::bind(&config.admin_socket).await?;
+    let sessions = Sessions::new(clock);
+    let telemetry = Arc::new(Telemetry::new(Arc::clone(&store)));
+    let public = Arc::new(PublicApi::new(
+        Arc::clone(&core),
+        Arc::clone(&sessions),
+        Arc::clone(&telemetry),
+        limits(&config),
+        config.clock_window,
+    ));
+    let admin = Admin {
+        core: Arc::clone(&core),
+        sessions: Arc::clone(&sessions),
+        sync_address,
+        ca_sha256: authority.fingerprint(),
+    };
+    let Listeners { https, http, sync } = listeners;
+    Ok(Server {
+        https: https
+            .map(|(listener, address)| {
+                Ok::<_, TlsError>((listener, address, public_tls(&identity)?))
+            })
+            .transpose()?,
+        http,
+        sync: (sync.0, sync.1, TlsAcceptor::from(identity.sync_config()?)),
+        core,
+        sessions,
+        store,
+        telemetry,
+        public,
+        admin: (admin, socket),
+    })
+}
+
+impl Server {
+    /// Where the public API listens with TLS.
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        self.https.as_ref().map(|(_, address, _)| *address)
+    }
+
+    /// Where the public API listens without TLS.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Where gateways connect.
+    pub fn sync_address(&self) -> SocketAddr {
+        self.sync.1
+    }
+
+    /// The use cases, for whoever composes the server with more.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// What the gateways' streams have told.
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// Serves until `shutdown` completes, then finishes what was begun, at most for 10 s. When it
+    /// returns the state is closed and can be opened again.
+    ///
+    /// # Errors
+    /// [`RunError`] when the server cannot go on.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let lifetime = Lifetime::default();
+        let Server {
+            core,
+            sessions,
+            store,
+            telemetry,
+            public,
+            https,
+            http,
+            sync,
+            admin,
+        } = self;
+        if let Some((listener, _, tls)) = https {
+            let serve = http::serve(Arc::clone(&public), listener, Some(tls), lifetime.clone());
+            lifetime.spawn(serve);
+        }
+        if let Some((listener, _)) = http {
+            let serve = http::serve(Arc::clone(&public), listener, None, lifetime.clone());
+            lifetime.spawn(serve);
+        }
+        let (listener, _, tls) = sync;
+        lifetime.spawn(sync::serve(
+            Arc::clone(&core),
+            Arc::clone(&sessions),
+            listener,
+            tls,
+            lifetime.clone(),
+        ));
+        lifetime.spawn(admin::serve(admin.0, admin.1, lifetime.clone()));
+        let stop = lifetime.stop.clone();
+        lifetime.spawn(reconcile::run(Arc::clone(&core), sessions, stop));
+        lifetime.spawn(fold(telemetry, lifetime.clone()));
+        let mut revisions = core.revisions();
+        drop((core, public));
+        let ended = tokio::select! {
+            () = shutdown => Ok(()),
+            () = async { while revisions.changed().await.is_ok() {} } => Err(RunError::StateLost),
+        };
+        drain(&lifetime).await;
+        release(store).await;
+        ended
+    }
+}
+
+async fn fold(telemetry: Arc<Telemetry>, lifetime: Lifetime) {
+    let mut period = tokio::time::interval(FOLD_PERIOD);
+    loop {
+        tokio::select! {
+            _ = period.tick() => telemetry.fold(),
+            () = lifetime.stop.cancelled() => return,
+        }
+    }
+}
+
+async fn drain(lifetime: &Lifetime) {
+    lifetime.stop.cancel();
+    lifetime.tasks.close();
+    let drained = tokio::time::timeout(DRAIN_TIME_LIMIT, lifetime.tasks.wait()).await;
+    if drained.is_err() {
+        let left = lifetime.tasks.len();
+        tracing::warn!(
+            left,
+            "connections and calls that did not end in time are cut"
+        );
+        lifetime.cut.cancel();
+        lifetime.tasks.wait().await;
+    }
+}
+
+// The last holder closes the store; the core's follower is a task that ends a moment later.
+async fn release(store: Arc<SqliteStore>) {
+    let alone = async {
+        while Arc::strong_count(&store) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if tokio::time::timeout(RELEASE_TIME_LIMIT, alone)
+        .await
+        .is_err()
+    {
+        tracing::warn!("something still holds the state");
+    }
+    // Closing waits for the disk.
+    if let Err(error) = tokio::task::spawn_blocking(move || drop(store)).await {
+        tracing::error!(%error, "closing the state panicked");
+    }
+}
+
+/// The bound TCP listeners with their addresses.
+struct Listeners {
+    https: Option<(TcpListener, SocketAddr)>,
+    http: Option<(TcpListener, SocketAddr)>,
+    sync: (TcpListener, SocketAddr),
+}
+
+impl Listeners {
+    async fn bind(config: &ServerConfig) -> Result<Listeners, StartError> {
+        let mut https = None;
+        if let Some(address) = config.https {
+            https = Some(bind("https", address).await?);
+        }
+        let mut http = None;
+        if let Some(address) = config.http {
+            http = Some(bind("http", address).await?);
+        }
+        let sync = bind("sync", config.sync).await?;
+        Ok(Listeners { https, http, sync })
+    }
+
+    /// The `host:port` of join strings.
+    fn advertised(&self, config: &ServerConfig) -> Result<String, StartError> {
+        let bound = self.sync.1;
+        let address = match &config.sync_advertise {
+            Some(address) => address.clone(),
+            None if bound.ip().is_unspecified() => {
+                let reachable = tls::host_addresses().into_iter().next();
+                let ip = reachable.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
+                SocketAddr::new(ip, bound.port()).to_string()
+            }
+            None => bound.to_string(),
+        };
+        check_endpoint(&address).map_err(|problem| StartError::Advertise(problem.to_string()))?;
+        Ok(address)
+    }
+
+    /// The names of the certificate beside the standing ones.
+    fn names(&self, config: &ServerConfig, sync_address: &str) -> Vec<String> {
+        let mut names = config.tls_names.clone();
+        let host = sync_address
+            .rsplit_once(':')
+            .map_or(sync_address, |(host, _)| host);
+        names.push(host.trim_matches(['[', ']']).to_owned());
+        let bound = [self.https.as_ref(), self.http.as_ref(), Some(&self.sync)];
+        for (_, address) in bound.into_iter().flatten() {
+            if address.ip().is_unspecified() {
+                names.extend(tls::host_addresses().iter().map(ToString::to_string));
+            } else {
+                names.push(address.ip().to_string());
+            }
+        }
+        names
+    }
+}
+
+async fn bind(
+    what: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen {
+        what,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn make_folder(path: &Path) -> Result<(), StartError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(path).map_err(|source| StartError::Folder {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+async fn open_store(state_dir: &Path) -> Result<Arc<SqliteStore>, StartError> {
+    let path = state_dir.join(STATE_FILE);
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await;
+    Ok(Arc::new(opened.map_err(|_| StartError::Panicked)??))
+}
+
+fn public_tls(identity: &ServerIdentity) -> Result<TlsAcceptor, TlsError> {
+    Ok(TlsAcceptor::from(identity.public_config()?))
+}
+
+fn limits(config: &ServerConfig) -> Limits {
+    Limits {
+        bandwidth_ceiling_mbps: config.max_bandwidth_mbps,
+        bandwidths: match config.documented_bandwidths_only {
+            true => AllowedBandwidths::DocumentedSet,
+            false => AllowedBandwidths::Any,
+        },
+    }
+}
