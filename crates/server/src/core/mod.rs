@@ -2,8 +2,8 @@
 //! guards on what it was based on.
 //!
 //! [`Core::execute`] takes the commands of the callers, the other methods serve operators, gateways
-//! and the reconcilers. Nothing here listens, polls or waits for gateways. Start with [`commit`] for
-//! how a decision becomes durable, then [`peering`] for the decisions that matter.
+//! and the reconcilers. Nothing here listens, polls or waits for gateways. Start with `commit` for how
+//! a decision becomes durable, then `peering` for the decisions that matter.
 
 mod account;
 mod commit;

@@ -71,7 +71,6 @@ impl Core {
             bandwidth: ask.bandwidth,
             charge_type: ask.charge_type,
             qos_level: ask.qos_level,
-            // Before admission, so that what a refusal costs is the same whatever refuses.
             vni: self.numbers.vni(catalog)?,
             state,
             task: None,
