@@ -7,6 +7,7 @@ use model::{CidrBlock, SubnetId, VpcId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::KernelError;
+use crate::instance::InstanceId;
 
 /// The TUN device of a VPC namespace, where traffic leaves the VPC.
 pub const TUN: &str = "peer0";
@@ -155,13 +156,20 @@ pub fn port_name(attachment: &str) -> String {
     format!("at{:012x}", hash(attachment) & 0xffff_ffff_ffff)
 }
 
-/// The name of the outer end of a veth pair that joins a bridge of the host.
-pub fn outer_name(attachment: &str) -> String {
-    format!("pw{:012x}", hash(attachment) & 0xffff_ffff_ffff)
+/// The name of the outer end of a veth pair that joins a bridge of the host: 14 characters, from a
+/// hash of the instance and the name, because several gateways may share the host's namespace.
+pub fn outer_name(instance: &InstanceId, attachment: &str) -> String {
+    outer_name_of_port(instance, &port_name(attachment))
+}
+
+/// The outer end's name, from the port's.
+pub(crate) fn outer_name_of_port(instance: &InstanceId, port: &str) -> String {
+    let hash = hash(&format!("{instance}:{port}"));
+    format!("pw{:012x}", hash & 0xffff_ffff_ffff)
 }
 
 // FNV-1a, 64 bits: names only need to be stable and distinct among a host's few attachments.
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
@@ -225,7 +233,10 @@ mod tests {
     #[test]
     fn names_fit_into_the_kernels_fifteen_characters() {
         let subnet = SubnetId::from_entropy(5);
-        for name in [bridge_name(subnet), port_name("web"), outer_name("web")] {
+        let [one, two] = [1, 2].map(InstanceId::from_entropy);
+        assert_ne!(outer_name(&one, "web"), outer_name(&two, "web"));
+        let outer = outer_name(&one, "web");
+        for name in [bridge_name(subnet), port_name("web"), outer] {
             assert!(name.len() <= 15, "{name}");
         }
         assert_ne!(port_name("web"), port_name("db"));

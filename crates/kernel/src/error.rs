@@ -33,7 +33,7 @@ pub enum KernelError {
         place: String,
     },
     /// A network interface that must stay where it is.
-    #[error("{interface} cannot be attached: {reason}")]
+    #[error("{interface} stays where it is: {reason}")]
     Refused {
         /// The interface.
         interface: String,

@@ -8,7 +8,7 @@ use model::VpcId;
 
 use crate::desired::{AttachmentKind, TUN, bridge_name, port_name};
 use crate::error::KernelError;
-use crate::observed::{LinkKind, LinkObserved, Observed, VpcObserved};
+use crate::observed::{LinkKind, LinkObserved, Observed, OuterObserved, VpcObserved};
 use crate::reconcile::Kernel;
 use crate::step::{Change, Step};
 
@@ -86,6 +86,9 @@ impl Kernel for FakeKernel {
             }
             Step::DeleteNamespace(vpc) => {
                 state.vpcs.remove(vpc);
+            }
+            Step::In(_, Change::Restore { link, .. }) => {
+                state.stranded.remove(link);
             }
             Step::In(vpc, change) => {
                 let place = state
@@ -172,25 +175,40 @@ fn apply(place: &mut VpcObserved, change: &Change) -> Result<(), KernelError> {
         Change::RemoveRoute(route) => {
             place.routes.remove(route);
         }
+        Change::JoinBridge { port, bridge } => find(place, port)?.outer = Some(joined(bridge)),
+        // The state as a whole has the stranded cards.
+        Change::Restore { .. } => {}
         Change::Attach(step) => {
-            let original_name = match &step.attachment.kind {
-                AttachmentKind::Nic { interface } => Some(interface.clone()),
-                AttachmentKind::VethToNamespace { .. } | AttachmentKind::VethToBridge { .. } => {
-                    None
+            let (kind, original_name, outer) = match &step.attachment.kind {
+                AttachmentKind::Nic { interface } => {
+                    (LinkKind::Other, Some(interface.clone()), None)
+                }
+                AttachmentKind::VethToNamespace { .. } => (LinkKind::Veth, None, None),
+                AttachmentKind::VethToBridge { bridge } => {
+                    (LinkKind::Veth, None, Some(joined(bridge)))
                 }
             };
             let port = LinkObserved {
-                kind: LinkKind::Veth,
+                kind,
                 mtu_bytes: step.mtu_bytes.into(),
                 is_up: true,
                 bridge: Some(bridge_name(step.attachment.subnet)),
                 original_name,
+                made_for: Some(step.fingerprint()),
+                outer,
                 ..LinkObserved::default()
             };
             place.links.insert(port_name(&step.name), port);
         }
     }
     Ok(())
+}
+
+fn joined(bridge: &str) -> OuterObserved {
+    OuterObserved {
+        bridge: Some(bridge.to_owned()),
+        is_up: true,
+    }
 }
 
 fn find<'a>(place: &'a mut VpcObserved, name: &str) -> Result<&'a mut LinkObserved, KernelError> {

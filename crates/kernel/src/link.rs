@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use futures::TryStreamExt;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkMessage};
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 use crate::error::KernelError;
-use crate::netlink::{failed, is_errno, link_index, netlink};
+use crate::netlink::{failed, find_link, is_errno, link_index, netlink};
 use crate::netns::Namespace;
 
 /// Makes a veth pair, one end in each namespace; both are down.
@@ -77,6 +78,17 @@ fn add(namespace: &Namespace, link: LinkMessage, doing: &str) -> Result<(), Kern
             .await
             .map_err(|error| failed(doing, &error))
     })
+}
+
+/// Finds a link by name; `None` when there is none.
+pub(crate) fn find(namespace: &Namespace, name: &str) -> Result<Option<LinkMessage>, KernelError> {
+    netlink(namespace, async |handle| find_link(&handle, name).await)
+}
+
+/// All links of a handle's namespace.
+pub(crate) async fn list(handle: &Handle) -> Result<Vec<LinkMessage>, KernelError> {
+    let links = handle.link().get().execute().try_collect().await;
+    links.map_err(|error| failed("list the links", &error))
 }
 
 /// Removes a link; one that is already gone is no error.

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::io;
 
 use futures::TryStreamExt;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::{Error, Handle};
 
 use crate::error::KernelError;
 use crate::netns::Namespace;
+use crate::observed::LinkKind;
 
 /// Runs netlink requests in a namespace. A socket belongs to the namespace of the thread that opened
 /// it, so the whole exchange has a thread and a runtime of its own.
@@ -101,4 +102,25 @@ pub(crate) fn link_name(message: &LinkMessage) -> Option<&str> {
             LinkAttribute::IfName(name) => Some(name.as_str()),
             _ => None,
         })
+}
+
+/// What kind of link a message describes.
+pub(crate) fn link_kind(message: &LinkMessage) -> LinkKind {
+    let infos = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::LinkInfo(infos) => Some(infos.as_slice()),
+            _ => None,
+        });
+    infos
+        .unwrap_or_default()
+        .iter()
+        .find_map(|info| match info {
+            LinkInfo::Kind(InfoKind::Bridge) => Some(LinkKind::Bridge),
+            LinkInfo::Kind(InfoKind::Tun) => Some(LinkKind::Tun),
+            LinkInfo::Kind(InfoKind::Veth) => Some(LinkKind::Veth),
+            _ => None,
+        })
+        .unwrap_or_default()
 }

@@ -12,6 +12,18 @@ pub struct Observed {
     pub vpcs: BTreeMap<VpcId, VpcObserved>,
     /// Whether the kernel runs without IPv6, so that there are no sysctls of it.
     pub is_ipv6_missing: bool,
+    /// The network cards in the gateway's own namespace that are half-way in or out, by the name
+    /// that they have there.
+    pub stranded: BTreeMap<String, Stranded>,
+}
+
+/// A network card that was left half-way into or out of a VPC namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranded {
+    /// The VPC.
+    pub vpc: VpcId,
+    /// The name it had before.
+    pub original_name: String,
 }
 
 /// One VPC namespace.
@@ -40,6 +52,19 @@ pub struct LinkObserved {
     pub addresses: BTreeSet<(Ipv4Addr, u8)>,
     /// The name that a network card had before it was moved in.
     pub original_name: Option<String>,
+    /// The fingerprint of the attachment that a port was made for, when it is wholly made.
+    pub made_for: Option<String>,
+    /// The other end of the pair, when it is in the gateway's own namespace and ours.
+    pub outer: Option<OuterObserved>,
+}
+
+/// The outer end of a port's veth pair, in the gateway's own namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OuterObserved {
+    /// The bridge that it is a port of.
+    pub bridge: Option<String>,
+    /// Whether it is administratively up.
+    pub is_up: bool,
 }
 
 /// What a link is.

@@ -1,6 +1,6 @@
 //! The pure difference: which steps lead from what is observed to what is desired.
 //!
-//! Order: what goes first makes room (detach, remove), then namespaces, sysctls, the TUN device,
+//! Order: stranded cards go home, what goes makes room (detach, remove), then namespaces, sysctls, the TUN device,
 //! bridges with their addresses, routes, and attachments last. A plan for a world that is as desired
 //! is empty.
 
@@ -9,29 +9,41 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{CidrBlock, SubnetId, VpcId};
 
 use crate::desired::{
-    Attachment, KernelDesired, TUN, VpcDesired, bridge_mac, bridge_name, port_name,
+    AttachmentKind, KernelDesired, TUN, VpcDesired, bridge_mac, bridge_name, port_name,
 };
-use crate::observed::{LinkKind, LinkObserved, Observed, RouteAction, RouteEntry, VpcObserved};
+use crate::observed::{
+    LinkKind, LinkObserved, Observed, OuterObserved, RouteAction, RouteEntry, VpcObserved,
+};
 use crate::step::{AttachStep, Change, Step};
 
 /// The steps, in the order to apply them.
 pub fn plan(desired: &KernelDesired, observed: &Observed) -> Vec<Step> {
     let mut steps = Vec::new();
-    let nothing = VpcObserved::default();
-    for (vpc, found) in &observed.vpcs {
-        if desired.vpcs.contains_key(vpc) {
-            continue;
-        }
-        let ports = found.links.iter().filter(|(name, _)| is_port(name));
-        steps.extend(ports.map(|(name, link)| Step::In(*vpc, detach(name, link))));
-        steps.push(Step::DeleteNamespace(*vpc));
+    for (link, card) in &observed.stranded {
+        let restore = Change::Restore {
+            link: link.clone(),
+            original_name: card.original_name.clone(),
+        };
+        steps.push(Step::In(card.vpc, restore));
     }
+    // In all VPCs before anything is made: what leaves one may be wanted in another.
+    for (vpc, found) in &observed.vpcs {
+        let Some(wanted) = desired.vpcs.get(vpc) else {
+            let ports = found.links.iter().filter(|(name, _)| is_port(name));
+            steps.extend(ports.map(|(name, link)| Step::In(*vpc, detach(name, link))));
+            steps.push(Step::DeleteNamespace(*vpc));
+            continue;
+        };
+        let changes = removals(wanted, &attachments_of(desired, *vpc, wanted), found);
+        steps.extend(changes.into_iter().map(|change| Step::In(*vpc, change)));
+    }
+    let nothing = VpcObserved::default();
     for (vpc, wanted) in &desired.vpcs {
         let found = observed.vpcs.get(vpc);
         if found.is_none() {
             steps.push(Step::CreateNamespace(*vpc));
         }
-        let attachments = attachments_of(desired, *vpc);
+        let attachments = attachments_of(desired, *vpc, wanted);
         let mut changes = plan_vpc(wanted, &attachments, found.unwrap_or(&nothing));
         if observed.is_ipv6_missing {
             changes.retain(|change| !is_ipv6_sysctl(change));
@@ -41,13 +53,31 @@ pub fn plan(desired: &KernelDesired, observed: &Observed) -> Vec<Step> {
     steps
 }
 
-/// Those that can be made: what cannot is reported by the reconcile and gets no step.
-fn attachments_of(desired: &KernelDesired, vpc: VpcId) -> BTreeMap<&str, &Attachment> {
+/// The attachments of a VPC that can be made, by port. What cannot is reported by the reconcile and
+/// gets no step.
+fn attachments_of(
+    desired: &KernelDesired,
+    vpc: VpcId,
+    wanted: &VpcDesired,
+) -> BTreeMap<String, AttachStep> {
     let all = desired.attachments.iter();
     all.filter(|(_, attachment)| attachment.vpc == vpc)
-        .filter(|(_, attachment)| desired.subnet_of(attachment).is_ok())
-        .map(|(name, attachment)| (name.as_str(), attachment))
+        .filter_map(|(name, attachment)| {
+            let step = AttachStep {
+                name: name.clone(),
+                attachment: attachment.clone(),
+                subnet: desired.subnet_of(attachment).ok()?,
+                mtu_bytes: wanted.mtu_bytes,
+            };
+            Some((port_name(name), step))
+        })
         .collect()
+}
+
+/// Whether a port is what the attachment asks for, apart from what can be changed in place.
+fn is_made_for(link: &LinkObserved, step: &AttachStep) -> bool {
+    let needs_outer = matches!(step.attachment.kind, AttachmentKind::VethToBridge { .. });
+    link.made_for == Some(step.fingerprint()) && (link.outer.is_some() || !needs_outer)
 }
 
 fn is_ipv6_sysctl(change: &Change) -> bool {
@@ -67,11 +97,10 @@ fn detach(port: &str, link: &LinkObserved) -> Change {
 
 fn plan_vpc(
     wanted: &VpcDesired,
-    attachments: &BTreeMap<&str, &Attachment>,
+    attachments: &BTreeMap<String, AttachStep>,
     found: &VpcObserved,
 ) -> Vec<Change> {
-    let mut changes = removals(wanted, attachments, found);
-    changes.extend(sysctls(&global_sysctls(), found));
+    let mut changes = sysctls(&global_sysctls(), found);
     if !found.links.get("lo").is_some_and(|link| link.is_up) {
         changes.push(Change::SetUp("lo".to_owned()));
     }
@@ -94,22 +123,22 @@ fn plan_vpc(
             .cloned()
             .map(Change::AddRoute),
     );
-    for (name, attachment) in attachments {
-        plan_attachment(&mut changes, wanted, found, name, attachment);
+    for (port, step) in attachments {
+        plan_attachment(&mut changes, found, port, step);
     }
     changes
 }
 
 fn removals(
     wanted: &VpcDesired,
-    attachments: &BTreeMap<&str, &Attachment>,
+    attachments: &BTreeMap<String, AttachStep>,
     found: &VpcObserved,
 ) -> Vec<Change> {
-    let ports: BTreeSet<String> = attachments.keys().map(|name| port_name(name)).collect();
     let bridges: BTreeSet<String> = wanted.subnets.keys().copied().map(bridge_name).collect();
     let mut changes = Vec::new();
     for (name, link) in &found.links {
-        if is_port(name) && !ports.contains(name) {
+        let wanted = attachments.get(name);
+        if is_port(name) && !wanted.is_some_and(|step| is_made_for(link, step)) {
             changes.push(detach(name, link));
         }
     }
@@ -256,39 +285,37 @@ fn routes(wanted: &VpcDesired) -> BTreeSet<RouteEntry> {
     ])
 }
 
-fn plan_attachment(
-    changes: &mut Vec<Change>,
-    wanted: &VpcDesired,
-    found: &VpcObserved,
-    name: &str,
-    attachment: &Attachment,
-) {
-    // What is in no desired subnet is left out before.
-    let Some(subnet) = wanted.subnets.get(&attachment.subnet) else {
+fn plan_attachment(changes: &mut Vec<Change>, found: &VpcObserved, port: &str, step: &AttachStep) {
+    let link = found.links.get(port);
+    let Some(link) = link.filter(|link| is_made_for(link, step)) else {
+        changes.push(Change::Attach(step.clone()));
         return;
     };
-    let port = port_name(name);
-    let bridge = bridge_name(attachment.subnet);
-    let Some(link) = found.links.get(&port) else {
-        changes.push(Change::Attach(AttachStep {
-            name: name.to_owned(),
-            attachment: attachment.clone(),
-            subnet: *subnet,
-            mtu_bytes: wanted.mtu_bytes,
-        }));
-        return;
-    };
-    if link.mtu_bytes != u32::from(wanted.mtu_bytes) {
+    if link.mtu_bytes != u32::from(step.mtu_bytes) {
         changes.push(Change::SetMtu {
-            link: port.clone(),
-            mtu_bytes: wanted.mtu_bytes,
+            link: port.to_owned(),
+            mtu_bytes: step.mtu_bytes,
         });
     }
+    let bridge = bridge_name(step.attachment.subnet);
     if link.bridge.as_ref() != Some(&bridge) {
         changes.push(Change::SetBridge {
-            link: port.clone(),
+            link: port.to_owned(),
             bridge,
         });
     }
-    plan_up(changes, found, &port);
+    plan_up(changes, found, port);
+    let AttachmentKind::VethToBridge { bridge } = &step.attachment.kind else {
+        return;
+    };
+    let joined = OuterObserved {
+        bridge: Some(bridge.clone()),
+        is_up: true,
+    };
+    if link.outer.as_ref() != Some(&joined) {
+        changes.push(Change::JoinBridge {
+            port: port.to_owned(),
+            bridge: bridge.clone(),
+        });
+    }
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use model::{CidrBlock, VpcId};
 
-use crate::desired::{Attachment, AttachmentKind, NamespaceRef};
+use crate::desired::{Attachment, AttachmentKind, NamespaceRef, hash};
 use crate::observed::{RouteAction, RouteEntry};
 
 /// One change of the kernel. Applying it when it is already done is no error.
@@ -87,6 +87,20 @@ pub enum Change {
         /// The card's old name; a veth pair when absent.
         original_name: Option<String>,
     },
+    /// Makes the outer end of a port's veth pair a port of a bridge of the host, and sets it up.
+    JoinBridge {
+        /// The port's name in the VPC namespace.
+        port: String,
+        /// The bridge.
+        bridge: String,
+    },
+    /// Finishes giving back a network card that is in the gateway's own namespace again.
+    Restore {
+        /// Its name there.
+        link: String,
+        /// The name it had before it was attached.
+        original_name: String,
+    },
 }
 
 /// Everything that bringing a host in needs.
@@ -100,6 +114,26 @@ pub struct AttachStep {
     pub subnet: CidrBlock,
     /// The MTU of the port and, when it is configured, of the host side.
     pub mtu_bytes: u16,
+}
+
+impl AttachStep {
+    /// What a port is made for, in 16 characters: when this changes, the port is made anew.
+    pub fn fingerprint(&self) -> String {
+        let Attachment { kind, host, .. } = &self.attachment;
+        let host = host.filter(|_| matches!(kind, AttachmentKind::VethToNamespace { .. }));
+        let host = host.map_or_else(String::new, |host| {
+            format!(" with {} in {}", host.address, self.subnet)
+        });
+        let what = match kind {
+            AttachmentKind::Nic { interface } => format!("card {interface}"),
+            AttachmentKind::VethToNamespace {
+                namespace,
+                interface,
+            } => format!("{interface} of {namespace}"),
+            AttachmentKind::VethToBridge { bridge } => format!("bridge {bridge}"),
+        };
+        format!("{:016x}", hash(&format!("{what}{host}")))
+    }
 }
 
 impl fmt::Display for Step {
@@ -161,6 +195,13 @@ impl fmt::Display for Change {
                 port,
                 original_name: None,
             } => write!(f, "detach {port}"),
+            Change::JoinBridge { port, bridge } => {
+                write!(f, "join the outer end of {port} to the bridge {bridge}")
+            }
+            Change::Restore {
+                link,
+                original_name,
+            } => write!(f, "restore {link} as {original_name}"),
         }
     }
 }

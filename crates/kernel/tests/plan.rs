@@ -181,3 +181,45 @@ async fn an_attachment_that_cannot_be_made_is_reported_and_gets_no_step() {
     };
     check(outside, "lies outside").await;
 }
+
+#[tokio::test]
+async fn an_attachment_with_another_target_is_detached_before_it_is_made() {
+    let kernel = FakeKernel::new();
+    let mut desired = desired();
+    reconcile(&kernel, &desired).await.unwrap();
+    desired.attachments.get_mut("web").unwrap().kind = AttachmentKind::VethToBridge {
+        bridge: "lan".into(),
+    };
+    let report = reconcile(&kernel, &desired).await.unwrap();
+    assert!(report.is_settled());
+    let port = port_name("web");
+    let expected = [
+        format!("detach {port}"),
+        "attach the bridge lan as web to 10.1.1.0/24".to_owned(),
+    ];
+    assert_eq!(texts(&report.applied), expected);
+    assert!(plan(&desired, &kernel.observe().await.unwrap()).is_empty());
+
+    // What cannot be detached is not made over.
+    kernel.refuse(|step| matches!(step, Step::In(_, Change::Detach { .. })));
+    desired.attachments.get_mut("web").unwrap().kind = AttachmentKind::Nic {
+        interface: "eth7".into(),
+    };
+    let report = reconcile(&kernel, &desired).await.unwrap();
+    assert!(report.applied.is_empty(), "{:?}", report.applied);
+}
+
+#[tokio::test]
+async fn an_attachment_that_changes_its_vpc_leaves_the_old_one_first() {
+    let kernel = FakeKernel::new();
+    let mut desired = desired();
+    let [first, second] = [1, 2].map(VpcId::from_entropy);
+    desired.vpcs.insert(second, desired.vpcs[&first].clone());
+    desired.attachments.get_mut("web").unwrap().vpc = first.max(second);
+    reconcile(&kernel, &desired).await.unwrap();
+    desired.attachments.get_mut("web").unwrap().vpc = first.min(second);
+    let steps = plan(&desired, &kernel.observe().await.unwrap());
+    assert!(matches!(&steps[0], Step::In(_, Change::Detach { .. })));
+    assert!(matches!(&steps[1], Step::In(_, Change::Attach(_))));
+    assert_eq!(steps.len(), 2);
+}

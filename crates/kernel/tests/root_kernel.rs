@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Command;
 
-use kernel::desired::{TUN, bridge_name, port_name};
+use kernel::desired::{TUN, bridge_name, outer_name, port_name};
 use kernel::netns::Namespace;
 use kernel::{
     Attachment, AttachmentKind, HostConfig, InstanceId, Kernel, KernelDesired, KernelError,
@@ -343,4 +343,216 @@ async fn root_a_runtime_with_one_thread_will_do() {
     let desired = two_subnets(&site);
     assert!(site.settle(&desired).await > 0);
     assert_eq!(site.settle(&desired).await, 0);
+}
+
+fn card(interface: &str) -> Attachment {
+    Attachment {
+        vpc: VpcId::from_entropy(1),
+        subnet: SubnetId::from_entropy(1),
+        kind: AttachmentKind::Nic {
+            interface: interface.into(),
+        },
+        host: None,
+    }
+}
+
+fn to_bridge(bridge: &str) -> Attachment {
+    Attachment {
+        kind: AttachmentKind::VethToBridge {
+            bridge: bridge.into(),
+        },
+        ..card("")
+    }
+}
+
+fn one_subnet(name: &str, attachment: Attachment) -> KernelDesired {
+    KernelDesired {
+        vpcs: BTreeMap::from([(VpcId::from_entropy(1), vpc(&[(1, "10.1.1.0/24")]))]),
+        attachments: BTreeMap::from([(name.into(), attachment)]),
+    }
+}
+
+const CARD_ALIAS: &str = "uplink: rack 7";
+
+/// A site with a card in use: one end of a veth pair, the other in the first host's namespace.
+fn site_with_card(tag: &str) -> Site {
+    let site = Site::new(tag, 1);
+    link::create_veth_pair(&site.own, "card0", &site.hosts[0], "eth0").unwrap();
+    ip(&site.own, &["link", "set", "card0", "up", "mtu", "1450"]);
+    ip(&site.own, &["link", "set", "card0", "alias", CARD_ALIAS]);
+    site
+}
+
+fn is_card_as_before(site: &Site) -> bool {
+    let shown = ip(&site.own, &["link", "show", "card0"]);
+    shown.contains("mtu 1450")
+        && shown.contains(",UP")
+        && shown.contains(&format!("alias {CARD_ALIAS}\n"))
+}
+
+fn inside(site: &Site) -> Namespace {
+    Namespace::open(&site.instance.namespace(VpcId::from_entropy(1))).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_two_gateways_in_one_namespace_attach_bridges_under_the_same_name() {
+    let first = Site::new("same1", 0);
+    let mut second = Site::new("same2", 0);
+    link::create_bridge(&first.own, "lan").unwrap();
+    second.kernel = first
+        .own
+        .run(|| LinuxKernel::new(second.instance.clone(), None))
+        .unwrap();
+    let desired = one_subnet("lan", to_bridge("lan"));
+    first.settle(&desired).await;
+    second.settle(&desired).await;
+    clean(&first.kernel).await.unwrap();
+    assert_eq!(second.settle(&desired).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_the_outer_end_of_a_bridge_attachment_is_repaired() {
+    let site = Site::new("outer", 0);
+    link::create_bridge(&site.own, "lan").unwrap();
+    link::create_bridge(&site.own, "dmz").unwrap();
+    let desired = one_subnet("lan", to_bridge("lan"));
+    site.settle(&desired).await;
+    let outer = outer_name(&site.instance, "lan");
+    let disturbances: [&[&str]; 3] = [&["nomaster"], &["down"], &["master", "dmz"]];
+    for disturbance in disturbances {
+        let change = [&["link", "set", outer.as_str()], disturbance].concat();
+        ip(&site.own, &change);
+        assert_eq!(site.settle(&desired).await, 1, "{disturbance:?}");
+        let shown = ip(&site.own, &["link", "show", &outer]);
+        assert!(
+            shown.contains("master lan") && shown.contains(",UP"),
+            "{shown}"
+        );
+        assert_eq!(site.settle(&desired).await, 0);
+    }
+    let elsewhere = one_subnet("lan", to_bridge("dmz"));
+    assert!(site.settle(&elsewhere).await > 0);
+    assert!(ip(&site.own, &["link", "show", &outer]).contains("master dmz"));
+    assert_eq!(site.settle(&elsewhere).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_an_attachment_with_another_target_is_made_anew() {
+    let site = Site::new("retarget", 2);
+    let on = |number: usize, last| host(1, 1, &site.hosts[number], [10, 1, 1, last]);
+    site.settle(&one_subnet("web", on(0, 10))).await;
+    assert!(pings(&site.hosts[0], "10.1.1.1"));
+
+    let moved = one_subnet("web", on(1, 10));
+    assert!(site.settle(&moved).await > 0);
+    assert!(pings(&site.hosts[1], "10.1.1.1"));
+    assert!(!ip(&site.hosts[0], &["link"]).contains("eth0"));
+    assert_eq!(site.settle(&moved).await, 0);
+
+    let readdressed = one_subnet("web", on(1, 11));
+    assert!(site.settle(&readdressed).await > 0);
+    assert!(ip(&site.hosts[1], &["addr"]).contains("10.1.1.11/24"));
+    assert_eq!(site.settle(&readdressed).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_network_card_comes_back_as_it_was() {
+    let site = site_with_card("restore");
+    assert!(is_card_as_before(&site));
+    let desired = one_subnet("card", card("card0"));
+    site.settle(&desired).await;
+    assert_eq!(site.settle(&desired).await, 0);
+    assert!(clean(&site.kernel).await.unwrap().is_settled());
+    assert!(is_card_as_before(&site));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_network_card_stays_while_its_name_is_taken() {
+    let site = site_with_card("taken");
+    site.settle(&one_subnet("card", card("card0"))).await;
+    link::create_bridge(&site.own, "card0").unwrap();
+    let report = clean(&site.kernel).await.unwrap();
+    let (_, error) = &report.errors[0];
+    assert!(error.to_string().contains("rename that one"), "{error}");
+    assert!(!report.drift.is_empty());
+    assert!(ip(&inside(&site), &["link"]).contains(&port_name("card")));
+
+    link::delete_link(&site.own, "card0").unwrap();
+    assert!(clean(&site.kernel).await.unwrap().is_settled());
+    assert!(is_card_as_before(&site));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_network_card_left_half_way_is_found_and_restored() {
+    let site = site_with_card("killed");
+    let desired = one_subnet("card", card("card0"));
+    site.settle(&desired).await;
+    let port = port_name("card");
+    let own = site.own.name();
+
+    // Killed after the move, before the card got its name back.
+    ip(&inside(&site), &["link", "set", &port, "netns", own]);
+    assert!(clean(&site.kernel).await.unwrap().is_settled());
+    assert!(is_card_as_before(&site));
+
+    // Killed before the move, or just before the mark was removed.
+    site.settle(&desired).await;
+    ip(
+        &inside(&site),
+        &["link", "set", &port, "name", "card0", "netns", own],
+    );
+    site.settle(&desired).await;
+    assert_eq!(site.settle(&desired).await, 0);
+    assert!(clean(&site.kernel).await.unwrap().is_settled());
+    assert!(is_card_as_before(&site));
+}
+
+/// Puts a macvlan on a card: like a VLAN it stands on the card and goes when the card goes.
+fn add_upper(site: &Site) {
+    let add = "link add link card0 name upper type macvlan";
+    ip(&site.own, &add.split(' ').collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_link_that_is_no_veth_pair_of_ours_is_not_removed() {
+    let site = site_with_card("nopair");
+    add_upper(&site);
+    site.settle(&one_subnet("upper", card("upper"))).await;
+    let port = port_name("upper");
+    ip(&inside(&site), &["link", "set", &port, "alias", ""]);
+    let report = clean(&site.kernel).await.unwrap();
+    let (_, error) = &report.errors[0];
+    assert!(matches!(error, KernelError::Refused { interface, .. } if *interface == port));
+    assert!(ip(&inside(&site), &["-d", "link", "show", &port]).contains("macvlan"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_network_card_that_others_stand_on_is_refused() {
+    let site = site_with_card("under");
+    let refused = async |attachments: &[&str]| {
+        let mut desired = one_subnet("card", card("card0"));
+        desired.attachments = attachments
+            .iter()
+            .map(|name| ((*name).to_owned(), card(name)))
+            .collect();
+        let report = reconcile(&site.kernel, &desired).await.unwrap();
+        assert!(is_card_as_before(&site));
+        report.errors[0].1.to_string()
+    };
+    add_upper(&site);
+    let error = refused(&["card0"]).await;
+    assert!(error.contains("upper stands on it"), "{error}");
+
+    site.settle(&one_subnet("upper", card("upper"))).await;
+    let error = refused(&["upper", "card0"]).await;
+    assert!(error.contains("upper stands on it"), "{error}");
+
+    assert!(clean(&site.kernel).await.unwrap().is_settled());
+    ip(&site.own, &["link", "del", "upper"]);
+    link::create_bridge(&site.own, "lan").unwrap();
+    link::set_master(&site.own, "card0", "lan").unwrap();
+    let error = refused(&["lan"]).await;
+    assert!(error.contains("card0 stands on it"), "{error}");
+    ip(&site.own, &["link", "set", "card0", "nomaster"]);
+    site.settle(&one_subnet("card", card("card0"))).await;
 }

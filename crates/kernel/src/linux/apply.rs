@@ -8,7 +8,7 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::{AddressMessageBuilder, RouteMessageBuilder};
 
-use super::{LinuxKernel, ROUTE_PROTOCOL, UNREACHABLE_METRIC, attach, tun};
+use super::{LinuxKernel, ROUTE_PROTOCOL, UNREACHABLE_METRIC, attach, card, tun};
 use crate::error::KernelError;
 use crate::link;
 use crate::netlink::{failed, is_errno, link_index, netlink};
@@ -20,7 +20,9 @@ pub(super) fn apply(kernel: &LinuxKernel, step: &Step) -> Result<(), KernelError
     match step {
         Step::CreateNamespace(vpc) => create_namespace(kernel, *vpc),
         Step::DeleteNamespace(vpc) => Namespace::delete(&kernel.instance.namespace(*vpc)),
-        Step::In(vpc, change) => apply_in(kernel, &kernel.namespace(*vpc)?, change),
+        // The namespace that the card was for may be gone.
+        Step::In(_, Change::Restore { link, .. }) => card::restore(kernel, link),
+        Step::In(vpc, change) => apply_in(kernel, *vpc, &kernel.namespace(*vpc)?, change),
     }
 }
 
@@ -33,6 +35,7 @@ fn create_namespace(kernel: &LinuxKernel, vpc: VpcId) -> Result<(), KernelError>
 
 fn apply_in(
     kernel: &LinuxKernel,
+    vpc: VpcId,
     namespace: &Namespace,
     change: &Change,
 ) -> Result<(), KernelError> {
@@ -61,15 +64,17 @@ fn apply_in(
         } => remove_address(namespace, link, *address, *prefix_len),
         Change::AddRoute(route) => add_route(namespace, route),
         Change::RemoveRoute(route) => remove_route(namespace, route),
-        Change::Attach(step) => attach::attach(kernel, namespace, step),
+        Change::Attach(step) => attach::attach(kernel, (vpc, namespace), step),
+        Change::JoinBridge { port, bridge } => attach::join_bridge(kernel, port, bridge),
         Change::Detach {
             port,
-            original_name: Some(name),
-        } => attach::give_back(kernel, namespace, port, name),
+            original_name: Some(_),
+        } => card::give_back(kernel, namespace, port),
         Change::Detach {
             port,
             original_name: None,
-        } => link::delete_link(namespace, port),
+        } => attach::remove_pair(namespace, port),
+        Change::Restore { link, .. } => card::restore(kernel, link),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod apply;
 mod attach;
+mod card;
+mod mark;
 mod observe;
 mod tun;
 
@@ -84,8 +86,7 @@ impl LinuxKernel {
 #[async_trait]
 impl Kernel for LinuxKernel {
     async fn observe(&self) -> Result<Observed, KernelError> {
-        self.blocking(|kernel| observe::observe(&kernel.instance))
-            .await
+        self.blocking(observe::observe).await
     }
 
     async fn apply(&self, step: &Step) -> Result<(), KernelError> {

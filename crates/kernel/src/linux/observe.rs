@@ -7,31 +7,37 @@ use std::path::Path;
 use futures::TryStreamExt;
 use model::CidrBlock;
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteType,
 };
 use rtnetlink::{Handle, RouteMessageBuilder};
 
-use super::ROUTE_PROTOCOL;
-use super::attach::original_name;
+use super::card::mark_of;
+use super::{LinuxKernel, ROUTE_PROTOCOL};
+use crate::desired::outer_name_of_port;
 use crate::error::KernelError;
 use crate::instance::InstanceId;
-use crate::netlink::{failed, link_name, netlink};
+use crate::link;
+use crate::netlink::{failed, link_kind, link_name, netlink};
 use crate::netns::Namespace;
-use crate::observed::{LinkKind, LinkObserved, Observed, RouteAction, RouteEntry, VpcObserved};
+use crate::observed::{
+    LinkKind, LinkObserved, Observed, OuterObserved, RouteAction, RouteEntry, Stranded, VpcObserved,
+};
 use crate::plan::sysctl_paths;
 
-pub(super) fn observe(instance: &InstanceId) -> Result<Observed, KernelError> {
+pub(super) fn observe(kernel: &LinuxKernel) -> Result<Observed, KernelError> {
+    let own = netlink(&kernel.own, async |handle| link::list(&handle).await)?;
     let mut observed = Observed {
         is_ipv6_missing: !Path::new("/proc/sys/net/ipv6/conf/all/disable_ipv6").exists(),
+        stranded: stranded(&kernel.instance, &own),
         ..Observed::default()
     };
     for name in Namespace::list()? {
-        let Some(vpc) = instance.vpc_of(&name) else {
+        let Some(vpc) = kernel.instance.vpc_of(&name) else {
             continue;
         };
-        match observe_namespace(&name) {
+        match observe_namespace(&kernel.instance, &name, &own) {
             Ok(found) => {
                 observed.vpcs.insert(vpc, found);
             }
@@ -44,7 +50,23 @@ pub(super) fn observe(instance: &InstanceId) -> Result<Observed, KernelError> {
     Ok(observed)
 }
 
-fn observe_namespace(name: &str) -> Result<VpcObserved, KernelError> {
+fn stranded(instance: &InstanceId, own: &[LinkMessage]) -> BTreeMap<String, Stranded> {
+    let of = |message: &LinkMessage| {
+        let mark = mark_of(message).filter(|mark| mark.instance == *instance)?;
+        let stranded = Stranded {
+            vpc: mark.vpc,
+            original_name: mark.card?.name,
+        };
+        Some((link_name(message)?.to_owned(), stranded))
+    };
+    own.iter().filter_map(of).collect()
+}
+
+fn observe_namespace(
+    instance: &InstanceId,
+    name: &str,
+    own: &[LinkMessage],
+) -> Result<VpcObserved, KernelError> {
     let namespace = Namespace::open(name)?;
     // A file that is no namespace cannot be entered; find out before a thread depends on it.
     std::thread::scope(|scope| {
@@ -52,7 +74,7 @@ fn observe_namespace(name: &str) -> Result<VpcObserved, KernelError> {
         check.join().expect("entering does not panic")
     })?;
     let mut found = netlink(&namespace, async |handle| {
-        let links = links(&handle).await?;
+        let links = links(&handle, instance, own).await?;
         let names: BTreeMap<u32, String> = links
             .iter()
             .map(|(index, (name, _))| (*index, name.clone()))
@@ -85,27 +107,57 @@ fn read_sysctls(paths: Vec<String>) -> BTreeMap<String, String> {
         .collect()
 }
 
-async fn links(handle: &Handle) -> Result<BTreeMap<u32, (String, LinkObserved)>, KernelError> {
-    let messages: Vec<LinkMessage> = handle
-        .link()
-        .get()
-        .execute()
-        .try_collect()
-        .await
-        .map_err(|error| failed("list the links", &error))?;
-    let names: BTreeMap<u32, String> = messages
-        .iter()
-        .filter_map(|message| Some((message.header.index, link_name(message)?.to_owned())))
-        .collect();
+async fn links(
+    handle: &Handle,
+    instance: &InstanceId,
+    own: &[LinkMessage],
+) -> Result<BTreeMap<u32, (String, LinkObserved)>, KernelError> {
+    let messages = link::list(handle).await?;
+    let names = names(&messages);
     let link = |message: &LinkMessage| {
         let name = names.get(&message.header.index)?.clone();
-        Some((message.header.index, (name, describe(message, &names))))
+        let mut link = describe(message, &names);
+        link.outer = outer(instance, &name, message, own);
+        Some((message.header.index, (name, link)))
     };
     Ok(messages.iter().filter_map(link).collect())
 }
 
+fn names(messages: &[LinkMessage]) -> BTreeMap<u32, String> {
+    let name = |message: &LinkMessage| Some((message.header.index, link_name(message)?.to_owned()));
+    messages.iter().filter_map(name).collect()
+}
+
+/// The outer end of a port: it has the name that we gave it, and the two are each other's peers.
+fn outer(
+    instance: &InstanceId,
+    port: &str,
+    message: &LinkMessage,
+    own: &[LinkMessage],
+) -> Option<OuterObserved> {
+    let name = outer_name_of_port(instance, port);
+    let outer = own.iter().find(|link| link_name(link) == Some(&name))?;
+    let is_pair = link_kind(message) == LinkKind::Veth
+        && link_kind(outer) == LinkKind::Veth
+        && peer(outer) == Some(message.header.index)
+        && peer(message) == Some(outer.header.index);
+    let LinkObserved { bridge, is_up, .. } = describe(outer, &names(own));
+    is_pair.then_some(OuterObserved { bridge, is_up })
+}
+
+fn peer(message: &LinkMessage) -> Option<u32> {
+    message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Link(index) => Some(*index),
+            _ => None,
+        })
+}
+
 fn describe(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkObserved {
     let mut link = LinkObserved {
+        kind: link_kind(message),
         is_up: message.header.flags.contains(LinkFlags::Up),
         ..LinkObserved::default()
     };
@@ -113,24 +165,14 @@ fn describe(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkObserve
         match attribute {
             LinkAttribute::Mtu(mtu) => link.mtu_bytes = *mtu,
             LinkAttribute::Controller(index) => link.bridge = names.get(index).cloned(),
-            LinkAttribute::IfAlias(alias) => link.original_name = original_name(alias),
-            LinkAttribute::LinkInfo(infos) => link.kind = kind(infos),
             _ => {}
         }
     }
+    if let Some(mark) = mark_of(message) {
+        link.original_name = mark.card.map(|card| card.name);
+        link.made_for = Some(mark.made_for);
+    }
     link
-}
-
-fn kind(infos: &[LinkInfo]) -> LinkKind {
-    infos
-        .iter()
-        .find_map(|info| match info {
-            LinkInfo::Kind(InfoKind::Bridge) => Some(LinkKind::Bridge),
-            LinkInfo::Kind(InfoKind::Tun) => Some(LinkKind::Tun),
-            LinkInfo::Kind(InfoKind::Veth) => Some(LinkKind::Veth),
-            _ => None,
-        })
-        .unwrap_or_default()
 }
 
 async fn addresses(
