@@ -1,0 +1,385 @@
+//! The command line: flags, each with an environment variable, over one TOML file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+
+/// Self-hosted, cross-region VPC peering behind the Tencent Cloud VPC API.
+#[derive(Debug, Parser)]
+#[command(name = "peerway", version, about, propagate_version = true)]
+pub struct Cli {
+    /// The TOML file with defaults for the flags ([server], [gateway]); flags and environment win.
+    #[arg(long, global = true, env = "PEERWAY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to log, in the syntax of `RUST_LOG`.
+    #[arg(
+        long,
+        global = true,
+        env = "PEERWAY_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+    /// How to write the log.
+    #[arg(
+        long,
+        global = true,
+        env = "PEERWAY_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One line of text for each event.
+    Text,
+    /// One JSON object for each event.
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the control plane: the API, the state, the listener that gateways connect to.
+    Server(ServerArgs),
+    /// Run a gateway, or work with the one that runs on this host.
+    #[command(subcommand)]
+    Gateway(GatewayCommand),
+    /// Make and list accounts (talks to the server on this host).
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Make access keys (talks to the server on this host).
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Look at the peerings of all accounts (talks to the server on this host).
+    #[command(subcommand)]
+    Peering(PeeringCommand),
+    /// Show everything on this machine: two regions, a peering, traffic at its cap.
+    Demo(DemoArgs),
+    /// Print the version.
+    Version,
+}
+
+/// Flags of `server`; also the `[server]` section of the file.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServerArgs {
+    /// Where the state lives: database, master key, CA [default: /var/lib/peerway/server]
+    #[arg(long, env = "PEERWAY_SERVER_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Where the API listens with TLS [default: 0.0.0.0:8443]
+    #[arg(long, env = "PEERWAY_HTTPS", value_name = "ADDR:PORT")]
+    pub https: Option<SocketAddr>,
+    /// Where the API also listens without TLS; off unless given.
+    #[arg(long, env = "PEERWAY_HTTP", value_name = "ADDR:PORT")]
+    pub http: Option<SocketAddr>,
+    /// Where gateways connect to [default: 0.0.0.0:8444]
+    #[arg(long, env = "PEERWAY_SYNC", value_name = "ADDR:PORT")]
+    pub sync: Option<SocketAddr>,
+    /// What join strings tell gateways to connect to; needed when --sync is a wildcard address.
+    #[arg(long, env = "PEERWAY_SYNC_ADVERTISE", value_name = "HOST:PORT")]
+    pub sync_advertise: Option<String>,
+    /// The socket for the operator's verbs [default: /run/peerway/server.sock]
+    #[arg(long, env = "PEERWAY_ADMIN_SOCKET", value_name = "PATH")]
+    pub admin_socket: Option<PathBuf>,
+    /// Accounts, keys and VPCs to make at start unless they are there.
+    #[arg(long, env = "PEERWAY_SEED_FILE", value_name = "FILE")]
+    pub seed_file: Option<PathBuf>,
+    /// Another name for the server's certificate; repeatable.
+    #[arg(
+        long = "tls-name",
+        env = "PEERWAY_TLS_NAMES",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    #[serde(default, rename = "tls-names")]
+    pub tls_names: Vec<String>,
+    /// How far a request's clock may be off, in seconds [default: 7200]
+    #[arg(long, env = "PEERWAY_CLOCK_WINDOW_SECS", value_name = "SECS")]
+    pub clock_window_secs: Option<u64>,
+    /// When a task that waits for gateways fails, in seconds, below 200 [default: 60]
+    #[arg(long, env = "PEERWAY_TASK_TIMEOUT_SECS", value_name = "SECS")]
+    pub task_timeout_secs: Option<u64>,
+    /// The largest bandwidth that may be asked for, in Mbps [default: 10000]
+    #[arg(long, env = "PEERWAY_MAX_BANDWIDTH_MBPS", value_name = "MBPS")]
+    pub max_bandwidth_mbps: Option<u32>,
+    /// Accept only the bandwidths that the vendor documents (10 to 1000 Mbps).
+    #[arg(long, env = "PEERWAY_DOCUMENTED_BANDWIDTHS", num_args = 0..=1, default_missing_value = "true")]
+    pub documented_bandwidths: Option<bool>,
+    /// What completes tasks: gateways, or nobody (for API use only) [default: gateways]
+    #[arg(long, env = "PEERWAY_DATAPLANE", value_name = "KIND")]
+    pub dataplane: Option<Dataplane>,
+}
+
+/// What completes tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dataplane {
+    /// Gateways that report and probe.
+    Gateways,
+    /// Nothing: tasks end at once.
+    None,
+}
+
+/// Verbs of `gateway`.
+#[derive(Debug, Subcommand)]
+pub enum GatewayCommand {
+    /// Run the gateway of a region on this host.
+    Run(GatewayRunArgs),
+    /// Show what the gateway on this host carries, and why nothing passes where nothing does.
+    Status(GatewaySocketArgs),
+    /// Bring a host into a subnet: a NIC, a container or namespace, or a bridge of this host.
+    Attach(AttachArgs),
+    /// Take an attachment away again.
+    Detach(DetachArgs),
+    /// Remove everything that the gateway with this state folder made in the kernel.
+    Clean(CleanArgs),
+    /// Make a join string for a new gateway (talks to the server on this host).
+    Token(TokenArgs),
+}
+
+/// Flags of `gateway run`; also the `[gateway]` section of the file.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GatewayRunArgs {
+    /// Where the gateway keeps its keys, its last desired state and its attachments
+    /// [default: /var/lib/peerway/gateway]
+    #[arg(long, env = "PEERWAY_GATEWAY_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The join string from `peerway gateway token`; needed the first time only.
+    #[arg(
+        long,
+        env = "PEERWAY_JOIN",
+        value_name = "STRING",
+        hide_env_values = true
+    )]
+    pub join: Option<String>,
+    /// Where the tunnel listens, UDP; repeatable [default: 0.0.0.0:51820 and [::]:51820]
+    #[arg(
+        long,
+        env = "PEERWAY_LISTEN",
+        value_name = "ADDR:PORT",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    pub listen: Vec<SocketAddr>,
+    /// Where other gateways reach this one: DNS name, IPv4 or [IPv6], with the port. Without it the
+    /// gateway counts as behind a NAT and keeps its mappings alive.
+    #[arg(long, env = "PEERWAY_ADVERTISE", value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// Seconds between keepalives [default: 25 without --advertise, else none]
+    #[arg(long, env = "PEERWAY_KEEPALIVE_SECS", value_name = "SECS")]
+    pub keepalive_secs: Option<u64>,
+    /// The socket for the local verbs [default: /run/peerway/gateway.sock]
+    #[arg(long, env = "PEERWAY_GATEWAY_SOCKET", value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
+    /// Where /healthz and /metrics are served; off unless given.
+    #[arg(long, env = "PEERWAY_GATEWAY_TELEMETRY", value_name = "ADDR:PORT")]
+    pub telemetry: Option<SocketAddr>,
+}
+
+/// Which gateway to talk to.
+#[derive(Debug, Clone, Args)]
+pub struct GatewaySocketArgs {
+    /// The gateway's socket.
+    #[arg(
+        long = "control-socket",
+        env = "PEERWAY_GATEWAY_SOCKET",
+        default_value = crate::config::GATEWAY_SOCKET,
+        value_name = "PATH"
+    )]
+    pub socket: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `gateway attach`.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// A name for the attachment, unique on this gateway.
+    pub name: String,
+    /// The VPC, by either id.
+    #[arg(long)]
+    pub vpc: String,
+    /// The subnet, by its unified id or its CIDR block.
+    #[arg(long)]
+    pub subnet: String,
+    /// What to attach.
+    #[command(flatten)]
+    pub target: AttachTarget,
+    /// The interface to make inside the namespace.
+    #[arg(long, default_value = "eth0", value_name = "NAME")]
+    pub interface: String,
+    /// Configure the host side (address, default route, MTU) instead of printing how.
+    #[arg(long)]
+    pub configure: bool,
+    /// The host's address; with --configure a free one is chosen unless given.
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<std::net::Ipv4Addr>,
+    /// Which gateway.
+    #[command(flatten)]
+    pub gateway: GatewaySocketArgs,
+}
+
+/// What to attach: exactly one.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct AttachTarget {
+    /// A network interface or VLAN of this host; it moves into the VPC.
+    #[arg(long, value_name = "INTERFACE")]
+    pub nic: Option<String>,
+    /// A network namespace by name.
+    #[arg(long, value_name = "NAME")]
+    pub netns: Option<String>,
+    /// The network namespace of a process, such as a container's first one.
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// A bridge of this host.
+    #[arg(long, value_name = "BRIDGE")]
+    pub bridge: Option<String>,
+}
+
+/// Flags of `gateway detach`.
+#[derive(Debug, Args)]
+pub struct DetachArgs {
+    /// The attachment's name.
+    pub name: String,
+    /// Which gateway.
+    #[command(flatten)]
+    pub gateway: GatewaySocketArgs,
+}
+
+/// Flags of `gateway clean`.
+#[derive(Debug, Args)]
+pub struct CleanArgs {
+    /// The gateway's state folder.
+    #[arg(
+        long,
+        env = "PEERWAY_GATEWAY_STATE_DIR",
+        default_value = crate::config::GATEWAY_STATE_DIR,
+        value_name = "DIR"
+    )]
+    pub state_dir: PathBuf,
+}
+
+/// Which server to talk to.
+#[derive(Debug, Clone, Args)]
+pub struct AdminArgs {
+    /// The server's socket.
+    #[arg(
+        long,
+        env = "PEERWAY_ADMIN_SOCKET",
+        default_value = crate::config::ADMIN_SOCKET,
+        value_name = "PATH"
+    )]
+    pub admin_socket: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `gateway token`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// The region that the gateway will carry, `gz` or `ap-guangzhou`.
+    #[arg(long)]
+    pub region: String,
+    /// How long the string can be used, in seconds.
+    #[arg(long, default_value_t = 3600, value_name = "SECS")]
+    pub lifetime_secs: u64,
+    /// Which server.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+/// Verbs of `account`.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Make an account.
+    Create {
+        /// A name for the operator.
+        #[arg(long)]
+        name: String,
+        /// The account number; a free one is chosen unless given.
+        #[arg(long)]
+        uin: Option<u64>,
+        /// The application number; a free one is chosen unless given.
+        #[arg(long)]
+        app_id: Option<u64>,
+        /// Which server.
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// List the accounts.
+    List(AdminArgs),
+}
+
+/// Verbs of `key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make an access key. The secret is shown once.
+    Create {
+        /// The account that the key belongs to.
+        #[arg(long)]
+        uin: u64,
+        /// Which server.
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+/// Verbs of `peering`.
+#[derive(Debug, Subcommand)]
+pub enum PeeringCommand {
+    /// List the peerings of all accounts.
+    List(AdminArgs),
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DemoArgs {
+    /// Leave everything running until interrupted, and print how to use it.
+    #[arg(long, conflicts_with = "clean")]
+    pub keep: bool,
+    /// Only remove what dead runs left behind.
+    #[arg(long)]
+    pub clean: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn attach_wants_exactly_one_target() {
+        let base = [
+            "peerway",
+            "gateway",
+            "attach",
+            "a",
+            "--vpc",
+            "gz_vpc_1",
+            "--subnet",
+            "10.0.0.0/24",
+        ];
+        let parse = |more: &[&str]| Cli::try_parse_from(base.iter().chain(more));
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--nic", "eth1", "--pid", "1"]).is_err());
+        assert!(parse(&["--netns", "blue"]).is_ok());
+    }
+}

@@ -1,0 +1,199 @@
+//! Turns flags, environment and the TOML file into the configurations of server and gateway.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use gateway::config::GatewayConfig;
+use serde::Deserialize;
+use server::config::ServerConfig;
+
+use crate::cli::{Dataplane, GatewayRunArgs, ServerArgs};
+
+/// Where the server's operator socket is unless told otherwise.
+pub const ADMIN_SOCKET: &str = "/run/peerway/server.sock";
+/// Where the gateway's local socket is unless told otherwise.
+pub const GATEWAY_SOCKET: &str = "/run/peerway/gateway.sock";
+/// Where the gateway keeps its state unless told otherwise.
+pub const GATEWAY_STATE_DIR: &str = "/var/lib/peerway/gateway";
+const SERVER_STATE_DIR: &str = "/var/lib/peerway/server";
+const TUNNEL_PORT: u16 = 51820;
+const NAT_KEEPALIVE_SECS: u64 = 25;
+/// Clients give up on a task after 200 s, so no task may wait that long.
+const TASK_TIMEOUT_BOUND_SECS: u64 = 200;
+
+/// The configuration file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Defaults for the flags of `server`.
+    #[serde(default)]
+    pub server: ServerArgs,
+    /// Defaults for the flags of `gateway run`.
+    #[serde(default)]
+    pub gateway: GatewayRunArgs,
+}
+
+impl File {
+    /// Reads the file, or nothing when none is named.
+    ///
+    /// # Errors
+    /// When it cannot be read or has an unknown or malformed entry.
+    pub fn load(path: Option<&Path>) -> anyhow::Result<File> {
+        let Some(path) = path else {
+            return Ok(File::default());
+        };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
+        toml::from_str(&text)
+            .with_context(|| format!("the configuration file {} is not valid", path.display()))
+    }
+}
+
+fn or_vec<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
+    if first.is_empty() { second } else { first }
+}
+
+/// The server's configuration: flags and environment over the file over the defaults.
+///
+/// # Errors
+/// When values contradict each other.
+pub fn server(flags: ServerArgs, file: ServerArgs) -> anyhow::Result<ServerConfig> {
+    let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let task_timeout_secs = flags
+        .task_timeout_secs
+        .or(file.task_timeout_secs)
+        .unwrap_or(60);
+    if !(1..TASK_TIMEOUT_BOUND_SECS).contains(&task_timeout_secs) {
+        bail!("--task-timeout-secs is {task_timeout_secs}; it must be from 1 to 199");
+    }
+    let max_bandwidth_mbps = flags
+        .max_bandwidth_mbps
+        .or(file.max_bandwidth_mbps)
+        .unwrap_or(10_000);
+    if max_bandwidth_mbps == 0 {
+        bail!("--max-bandwidth-mbps is 0; give at least 1");
+    }
+    Ok(ServerConfig {
+        state_dir: flags
+            .state_dir
+            .or(file.state_dir)
+            .unwrap_or_else(|| PathBuf::from(SERVER_STATE_DIR)),
+        https: Some(flags.https.or(file.https).unwrap_or_else(|| any(8443))),
+        http: flags.http.or(file.http),
+        sync: flags.sync.or(file.sync).unwrap_or_else(|| any(8444)),
+        sync_advertise: flags.sync_advertise.or(file.sync_advertise),
+        admin_socket: flags
+            .admin_socket
+            .or(file.admin_socket)
+            .unwrap_or_else(|| PathBuf::from(ADMIN_SOCKET)),
+        seed_file: flags.seed_file.or(file.seed_file),
+        tls_names: or_vec(flags.tls_names, file.tls_names),
+        clock_window: Duration::from_secs(
+            flags
+                .clock_window_secs
+                .or(file.clock_window_secs)
+                .unwrap_or(7200),
+        ),
+        task_timeout: Duration::from_secs(task_timeout_secs),
+        max_bandwidth_mbps,
+        documented_bandwidths_only: flags
+            .documented_bandwidths
+            .or(file.documented_bandwidths)
+            .unwrap_or(false),
+        dataplane: match flags.dataplane.or(file.dataplane) {
+            Some(Dataplane::None) => server::Dataplane::None,
+            Some(Dataplane::Gateways) | None => server::Dataplane::Gateways,
+        },
+    })
+}
+
+/// The gateway's configuration: flags and environment over the file over the defaults.
+///
+/// # Errors
+/// When the join string is malformed.
+pub fn gateway(flags: GatewayRunArgs, file: GatewayRunArgs) -> anyhow::Result<GatewayConfig> {
+    let advertise = flags.advertise.or(file.advertise);
+    let keepalive_secs = flags
+        .keepalive_secs
+        .or(file.keepalive_secs)
+        .or(advertise.is_none().then_some(NAT_KEEPALIVE_SECS))
+        .filter(|secs| *secs > 0);
+    let join = flags
+        .join
+        .or(file.join)
+        .map(|text| text.trim().parse())
+        .transpose()
+        .context("the join string is not valid; make one with `peerway gateway token`")?;
+    let mut listen = or_vec(flags.listen, file.listen);
+    if listen.is_empty() {
+        listen.push(SocketAddr::from((Ipv4Addr::UNSPECIFIED, TUNNEL_PORT)));
+        listen.push(SocketAddr::from((Ipv6Addr::UNSPECIFIED, TUNNEL_PORT)));
+    }
+    Ok(GatewayConfig {
+        state_dir: flags
+            .state_dir
+            .or(file.state_dir)
+            .unwrap_or_else(|| PathBuf::from(GATEWAY_STATE_DIR)),
+        join,
+        listen,
+        advertise,
+        keepalive: keepalive_secs.map(Duration::from_secs),
+        control_socket: flags
+            .control_socket
+            .or(file.control_socket)
+            .unwrap_or_else(|| PathBuf::from(GATEWAY_SOCKET)),
+        telemetry: flags.telemetry.or(file.telemetry),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let file: File = toml::from_str(
+            "[server]\nhttps = '127.0.0.1:1'\nclock-window-secs = 300\ntls-names = ['a']\n",
+        )
+        .unwrap();
+        let flags = ServerArgs {
+            https: "127.0.0.1:2".parse().ok(),
+            ..ServerArgs::default()
+        };
+        let config = server(flags, file.server).unwrap();
+        assert_eq!(config.https, "127.0.0.1:2".parse().ok());
+        assert_eq!(config.clock_window, Duration::from_secs(300));
+        assert_eq!(config.tls_names, ["a"]);
+        assert_eq!(config.task_timeout, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn an_unknown_entry_of_the_file_is_an_error() {
+        assert!(toml::from_str::<File>("[server]\nhttsp = '127.0.0.1:1'\n").is_err());
+    }
+
+    #[test]
+    fn a_gateway_behind_a_nat_keeps_its_mapping_alive() {
+        let nat = gateway(GatewayRunArgs::default(), GatewayRunArgs::default()).unwrap();
+        assert_eq!(nat.keepalive, Some(Duration::from_secs(25)));
+        let flags = GatewayRunArgs {
+            advertise: Some("gz.example:51820".into()),
+            ..Default::default()
+        };
+        assert_eq!(
+            gateway(flags, GatewayRunArgs::default()).unwrap().keepalive,
+            None
+        );
+    }
+
+    #[test]
+    fn a_task_may_not_outlive_its_client() {
+        let flags = ServerArgs {
+            task_timeout_secs: Some(200),
+            ..ServerArgs::default()
+        };
+        assert!(server(flags, ServerArgs::default()).is_err());
+    }
+}

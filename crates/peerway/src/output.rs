@@ -1,0 +1,56 @@
+//! How the verbs print: aligned tables for people, JSON for programs.
+
+use serde::Serialize;
+
+/// Prints a value as JSON.
+///
+/// # Errors
+/// When it cannot be expressed as JSON.
+pub fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Prints rows below a header, columns aligned.
+pub fn print_table(header: &[&str], rows: Vec<Vec<String>>) {
+    print!("{}", table(header, &rows));
+}
+
+fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let header: Vec<String> = header.iter().map(|text| (*text).to_owned()).collect();
+    let all = || std::iter::once(&header).chain(rows);
+    let widths: Vec<usize> = (0..header.len())
+        .map(|column| {
+            all()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in all() {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_longest_cell() {
+        let rows = vec![
+            vec!["1".into(), "long".into()],
+            vec!["22".into(), "x".into()],
+        ];
+        assert_eq!(table(&["A", "B"], &rows), "A   B\n1   long\n22  x\n");
+    }
+}
