@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use model::peering::REQUEST_LIFETIME;
 use model::{PeeringState, World};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use store::{Revision, Store};
+use store::{CommitError, Revision, Snapshot, Store, StoreError, Transaction, Watch, WatchError};
 
 use super::*;
 use crate::catalog::Catalog;
@@ -19,7 +20,7 @@ const ACTIONS: usize = 12;
 async fn many_writers_on_few_vpcs_break_no_invariant() {
     let seed: u64 = rand::random();
     println!("seed {seed}");
-    let bed = Arc::new(Bed::new().await);
+    let bed = Arc::new(hesitant().await);
     let vpcs = Arc::new(crowded(&bed).await);
     bed.gateway(GZ, 1).await;
     bed.gateway(SH, 2).await;
@@ -54,6 +55,41 @@ async fn many_writers_on_few_vpcs_break_no_invariant() {
     );
     let reopened = open(&bed.store, &bed.clock, Rules::default()).await;
     assert_eq!(*reopened.catalog(), *catalog, "seed {seed}");
+}
+
+/// A store that lets others go first between a decision and its commit.
+struct Hesitant(Arc<MemoryStore>);
+
+#[async_trait]
+impl Store for Hesitant {
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.0.snapshot().await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
+        for _ in 0..rand::random_range(0..4) {
+            tokio::task::yield_now().await;
+        }
+        self.0.commit(transaction).await
+    }
+
+    async fn watch(&self, from: Revision) -> Result<Watch, WatchError> {
+        self.0.watch(from).await
+    }
+}
+
+async fn hesitant() -> Bed {
+    let clock = Arc::new(FakeClock::at(START));
+    let store = Arc::new(MemoryStore::new());
+    let core = Core::open(
+        Arc::new(Hesitant(Arc::clone(&store))),
+        Arc::clone(&clock) as Arc<dyn crate::clock::Clock>,
+        MasterKey::new(&[7; 32]),
+        Rules::default(),
+    )
+    .await
+    .unwrap();
+    Bed { core, clock, store }
 }
 
 /// Six VPCs of three accounts in three regions, two with the same block.
