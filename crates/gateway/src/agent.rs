@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::step::{Change, Step};
-use kernel::{Kernel, KernelDesired, Report};
+use kernel::{Kernel, KernelDesired, KernelError, Report};
 use model::slice::GatewaySlice;
 use model::{GatewayId, Generation, VpcId};
 use tokio::time::Instant;
-use tunnel::{TunnelDesired, TunnelStatus};
+use tunnel::{TunnelDesired, TunnelError, TunnelStatus};
 
 use crate::desired::{Desired, desired};
 use crate::forwarder::Forwarder;
@@ -94,7 +94,7 @@ impl Agent {
     pub(crate) async fn reconcile(&mut self) -> bool {
         let version = self.shared.version();
         let Some(slice) = self.shared.slice() else {
-            self.publish(Applied {
+            self.publish(&Applied {
                 version,
                 ..Applied::default()
             });
@@ -105,7 +105,7 @@ impl Agent {
         let endpoints = self.shared.endpoints(&slice);
         self.devices.retain(|vpc, _| wanted.contains_key(vpc));
         let mut failures = Vec::new();
-        self.configure(&slice, &endpoints, &mut failures).await;
+        let mut is_configured = self.configure(&slice, &endpoints, &mut failures).await;
 
         let wanted: BTreeMap<VpcId, u16> = wanted
             .keys()
@@ -129,27 +129,19 @@ impl Agent {
             )
         );
         if self.open_devices(&desired.kernel, &mut failures) {
-            self.configure(&slice, &endpoints, &mut failures).await;
+            is_configured &= self.configure(&slice, &endpoints, &mut failures).await;
         }
-        let is_persisted = match persisted {
-            Ok(()) => {
-                self.persisted = Some(slice.clone());
-                true
-            }
-            Err(message) => {
-                failures.push(Failure {
-                    vpc: None,
-                    attachment: None,
-                    message,
-                });
-                false
-            }
-        };
+        let is_persisted = persisted.is_ok();
+        match persisted {
+            Ok(()) => self.persisted = Some(slice.clone()),
+            Err(message) => failures.push(Failure::of_gateway(message)),
+        }
         let failed = !failures.is_empty();
-        let generation = self.generation_in_force(is_persisted.then_some(slice.generation));
+        let is_in_force = is_configured && is_persisted;
+        let generation = self.generation_in_force(is_in_force.then_some(slice.generation));
         failures.extend(orphans(&desired));
         let devices = self.devices.keys().map(|vpc| (*vpc, wanted[vpc])).collect();
-        self.publish(Applied {
+        self.publish(&Applied {
             version,
             generation,
             failures,
@@ -162,12 +154,13 @@ impl Agent {
         reached.or(self.shared.applied.borrow().generation)
     }
 
+    /// Tells the engine. Returns whether the slice is in force there.
     async fn configure(
-        &self,
+        &mut self,
         slice: &Arc<GatewaySlice>,
         endpoints: &BTreeMap<GatewayId, SocketAddr>,
         failures: &mut Vec<Failure>,
-    ) {
+    ) -> bool {
         let desired = TunnelDesired {
             slice: slice.clone(),
             endpoints: endpoints.clone(),
@@ -175,16 +168,25 @@ impl Agent {
         };
         let forwarder = self.forwarder.clone();
         let outcome = tokio::task::spawn_blocking(move || forwarder.configure(desired)).await;
-        let message = match outcome {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => chain(&error),
-            Err(error) => format!("configuring the forwarding engine: {error}"),
-        };
-        failures.push(Failure {
-            vpc: None,
-            attachment: None,
-            message,
-        });
+        match outcome {
+            Ok(Ok(())) => true,
+            Ok(Err(error @ TunnelError::Device { vpc, .. })) => {
+                // Everything else is in force; the next pass opens another queue.
+                self.devices.remove(&vpc);
+                failures.push(Failure::of_vpc(vpc, chain(&error)));
+                true
+            }
+            Ok(Err(error)) => {
+                failures.push(Failure::of_gateway(chain(&error)));
+                false
+            }
+            Err(error) => {
+                failures.push(Failure::of_gateway(format!(
+                    "configuring the forwarding engine: {error}"
+                )));
+                false
+            }
+        }
     }
 
     /// Opens the devices that are not open yet. Returns whether there were any.
@@ -199,17 +201,13 @@ impl Agent {
                     self.devices.insert(*vpc, Arc::new(device));
                     opened = true;
                 }
-                Err(error) => failures.push(Failure {
-                    vpc: Some(*vpc),
-                    attachment: None,
-                    message: chain(&error),
-                }),
+                Err(error) => failures.push(Failure::of_vpc(*vpc, chain(&error))),
             }
         }
         opened
     }
 
-    fn publish(&self, applied: Applied) {
+    fn publish(&self, applied: &Applied) {
         for failure in &applied.failures {
             let is_news = !self.shared.applied.borrow().failures.contains(failure);
             if is_news {
@@ -317,11 +315,10 @@ async fn reconcile_kernel(
             }
             failures.extend(kernel_failures(&report));
         }
-        Err(error) => failures.push(Failure {
-            vpc: None,
-            attachment: None,
-            message: format!("the kernel could not be observed: {}", chain(&error)),
-        }),
+        Err(error) => failures.push(Failure::of_gateway(format!(
+            "the kernel could not be observed: {}",
+            chain(&error)
+        ))),
     }
 }
 
@@ -334,16 +331,37 @@ fn remade_devices(report: &Report) -> BTreeSet<VpcId> {
     made.collect()
 }
 
+/// What failed, at most one for each VPC and attachment: the first, which the others follow from.
 fn kernel_failures(report: &Report) -> Vec<Failure> {
+    let refused = report.refused.iter().map(|error| Failure {
+        vpc: None,
+        attachment: match error {
+            KernelError::Attachment { name, .. } => Some(name.clone()),
+            KernelError::Io { .. }
+            | KernelError::Netlink { .. }
+            | KernelError::NoNamespace(_)
+            | KernelError::NoLink { .. }
+            | KernelError::Refused { .. } => None,
+        },
+        message: chain(error),
+    });
     let failed = report
         .errors
         .iter()
         .map(|(step, error)| failure(step, format!("{step}: {}", chain(error))));
-    let is_known = |step: &Step| report.errors.iter().any(|(failed, _)| failed == step);
-    let drifted = report.drift.iter().filter(|step| !is_known(step));
-    let drifted =
-        drifted.map(|step| failure(step, format!("{step}: still to do after it was applied")));
-    failed.chain(drifted).collect()
+    let drifted = report
+        .drift
+        .iter()
+        .map(|step| failure(step, format!("{step}: still to do after it was applied")));
+    let mut failures: Vec<Failure> = Vec::new();
+    for failure in refused.chain(failed).chain(drifted) {
+        let is_known =
+            |known: &Failure| known.vpc == failure.vpc && known.attachment == failure.attachment;
+        if !failures.iter().any(is_known) {
+            failures.push(failure);
+        }
+    }
+    failures
 }
 
 fn failure(step: &Step, message: String) -> Failure {

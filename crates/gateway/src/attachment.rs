@@ -422,7 +422,7 @@ mod tests {
     use super::*;
     use crate::testing::{slice, subnet_id, vpc_id};
 
-    fn request(name: &str) -> AttachRequest {
+    fn named_request(name: &str) -> AttachRequest {
         AttachRequest {
             name: name.to_owned(),
             vpc: "gz_vpc_1".to_owned(),
@@ -441,11 +441,11 @@ mod tests {
     }
 
     fn refused(change: impl FnOnce(&mut AttachRequest)) -> AttachError {
-        let mut request = request("web");
+        let mut request = named_request("web");
         change(&mut request);
         let first = BTreeMap::from([(
             "first".to_owned(),
-            checked(&super::tests::request("first")).unwrap().attachment,
+            checked(&named_request("first")).unwrap().attachment,
         )]);
         check(&request, &slice(1), &first).unwrap_err()
     }
@@ -459,7 +459,7 @@ mod tests {
             let request = AttachRequest {
                 vpc,
                 subnet,
-                ..request("web")
+                ..named_request("web")
             };
             let attachment = checked(&request).unwrap().attachment;
             assert_eq!(
@@ -471,10 +471,10 @@ mod tests {
 
     #[test]
     fn a_free_address_is_chosen() {
-        let first = checked(&request("first")).unwrap();
+        let first = checked(&named_request("first")).unwrap();
         assert_eq!(first.address, Some(Ipv4Addr::new(10, 1, 1, 2)));
         let existing = BTreeMap::from([("first".to_owned(), first.attachment)]);
-        let second = check(&request("second"), &slice(1), &existing).unwrap();
+        let second = check(&named_request("second"), &slice(1), &existing).unwrap();
         assert_eq!(second.address, Some(Ipv4Addr::new(10, 1, 1, 3)));
     }
 
@@ -497,7 +497,7 @@ mod tests {
         let request = AttachRequest {
             configure: false,
             address,
-            ..request("web")
+            ..named_request("web")
         };
         let checked = checked(&request).unwrap();
         assert_eq!((checked.attachment.host, checked.address), (None, address));
@@ -541,7 +541,7 @@ mod tests {
             AttachError::Address { .. }
         ));
         assert!(matches!(
-            refused(|r| r.target = request("first").target),
+            refused(|r| r.target = named_request("first").target),
             AttachError::TargetTaken(_)
         ));
         for interface in ["", "..", "a/b", "sixteen-letters-"] {
@@ -564,7 +564,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let existing = BTreeMap::from([(
             "web".to_owned(),
-            checked(&request("web")).unwrap().attachment,
+            checked(&named_request("web")).unwrap().attachment,
         )]);
         save(&StateFolder::open(folder.path()).unwrap(), &existing).unwrap();
         assert_eq!(

@@ -400,7 +400,7 @@ mod tests {
             |case| {
                 case.subnets()
                     .values_mut()
-                    .for_each(|subnet| subnet.routes.clear())
+                    .for_each(|subnet| subnet.routes.clear());
             },
             Finding::NoLocalRoute { vpc: vpc.clone() },
         );

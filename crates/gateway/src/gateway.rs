@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::agent::{Agent, chain};
 use crate::control::{self, Control};
 use crate::endpoints::Resolver;
-use crate::error::{CleanError, RunError, StateError};
+use crate::error::{CleanError, RunError};
 use crate::state::{self, StateFolder};
 use crate::sync::Sync;
 use crate::telemetry;
@@ -73,7 +73,7 @@ impl Gateway {
 /// was removed, in words. The state folder stays.
 ///
 /// # Errors
-/// [`CleanError::State`] with [`StateError::Locked`] while the gateway runs.
+/// [`CleanError::State`] with [`crate::error::StateError::Locked`] while the gateway runs.
 pub async fn clean(state_dir: &Path) -> Result<Vec<String>, CleanError> {
     let folder = StateFolder::open_existing(state_dir)?;
     let Some(text) = folder.read(state::INSTANCE)? else {
@@ -83,7 +83,7 @@ pub async fn clean(state_dir: &Path) -> Result<Vec<String>, CleanError> {
         .trim()
         .parse()
         .map_err(|error: kernel::InstanceIdError| {
-            StateError::from(folder.damaged(state::INSTANCE, error.to_string()))
+            folder.damaged(state::INSTANCE, error.to_string())
         })?;
     clean_kernel(&LinuxKernel::new(instance, None)?).await
 }

@@ -31,6 +31,24 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// One that concerns the whole gateway.
+    pub(crate) fn of_gateway(message: String) -> Failure {
+        Failure {
+            vpc: None,
+            attachment: None,
+            message,
+        }
+    }
+
+    /// One that concerns a VPC.
+    pub(crate) fn of_vpc(vpc: VpcId, message: String) -> Failure {
+        Failure {
+            vpc: Some(vpc),
+            attachment: None,
+            message,
+        }
+    }
+
     /// What it concerns, in one word.
     pub(crate) fn subject(&self) -> String {
         match (&self.attachment, self.vpc) {

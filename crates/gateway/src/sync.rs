@@ -180,8 +180,8 @@ impl Sync {
     pub(crate) async fn run(mut self) -> JoinError {
         let mut attempt = 0;
         loop {
-            let has_joined = self.membership.get().is_some();
             let ended = self.attempt().await;
+            let has_joined = self.membership.get().is_some();
             attempt = match &ended {
                 Ended::Lost { was_up: true, .. } => 0,
                 Ended::Lost { .. } => attempt + 1,

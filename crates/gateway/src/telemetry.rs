@@ -136,7 +136,8 @@ fn render_gateway(text: &mut String, gathered: &Gathered<'_>) {
 }
 
 fn render_traffic(text: &mut String, status: &TunnelStatus) {
-    let families: [(_, _, fn(&tunnel::Traffic) -> u64); 2] = [
+    type Value = fn(&tunnel::Traffic) -> u64;
+    let families: [(_, _, Value); 2] = [
         (
             "peerway_peering_packets_total",
             "Inner IP packets.",

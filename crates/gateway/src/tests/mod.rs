@@ -1,0 +1,8 @@
+//! Tests of the whole gateway on a fake kernel, a fake engine and a fake server.
+
+mod forwarder;
+mod joining;
+mod local;
+mod reconcile;
+mod server;
+mod site;
