@@ -5,7 +5,7 @@
 //! callers hand in the time and the entropy. Wire and storage forms live in `api` and `store`.
 //!
 //! Start with [`peering`] for the life of a peering connection, then [`admission`] for what may be
-//! peered with what, then [`slice`] for what becomes of it at a gateway.
+//! peered with what, then [`mod@slice`] for what becomes of it at a gateway.
 
 pub mod account;
 pub mod admission;
