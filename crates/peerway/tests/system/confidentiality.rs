@@ -84,7 +84,7 @@ async fn root_the_underlay_carries_nothing_but_arp_tls_and_wireguard() {
     let recorder = record(site.lab.switch(), Arc::clone(&stop));
     site.peer(0).await;
 
-    let marker: [u8; 32] = *b"a marker only the tenant may read";
+    let marker: [u8; 32] = *b"a marker only a tenant knows of!";
     let (from, to) = (site.lab.host("a-gz"), site.lab.host("a-sh"));
     let listener = to
         .run(|| TcpListener::bind(SocketAddrV4::new(SH_HOST, 0)))
