@@ -62,6 +62,8 @@ impl Gateway {
             })),
         };
         parts.shutdown().await;
+        // A caller of a local verb may still hold on; the next gateway need not wait for it.
+        self.control.folder.release();
         if let Err(error) = std::fs::remove_file(&self.control_socket) {
             tracing::debug!(%error, "the local socket was gone already");
         }

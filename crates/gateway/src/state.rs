@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
@@ -70,7 +71,8 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct StateFolder {
     path: PathBuf,
-    _lock: Flock<File>,
+    // Held while something is written, so that nothing is after the lock is given up.
+    lock: Mutex<Option<Flock<File>>>,
 }
 
 impl StateFolder {
@@ -121,8 +123,18 @@ impl StateFolder {
         })?;
         Ok(StateFolder {
             path: path.to_owned(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         })
+    }
+
+    /// Gives the lock up. Nothing can be written any more; whoever still holds the folder may read.
+    pub(crate) fn release(&self) {
+        self.guard().take();
+    }
+
+    // The lock is whole at every point, also after a panic elsewhere.
+    fn guard(&self) -> MutexGuard<'_, Option<Flock<File>>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The text of a file, or `None` when it is not there.
@@ -143,7 +155,11 @@ impl StateFolder {
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), StateError> {
         let path = self.path.join(name);
         let fresh = self.path.join(format!("{name}.new"));
+        let lock = self.guard();
         let write = || {
+            if lock.is_none() {
+                return Err(io::Error::other("the gateway has stopped"));
+            }
             let mut file = OpenOptions::new()
                 .create(true)
                 .truncate(true)
@@ -281,6 +297,17 @@ mod tests {
         let error = state.write("file", b"new").unwrap_err();
         assert!(error.to_string().contains("file"), "{error}");
         assert_eq!(state.read("file").unwrap().as_deref(), Some("old"));
+    }
+
+    #[test]
+    fn nothing_is_written_after_the_lock_was_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = StateFolder::open(folder.path()).unwrap();
+        first.write("file", b"old").unwrap();
+        first.release();
+        let second = StateFolder::open(folder.path()).unwrap();
+        first.write("file", b"late").unwrap_err();
+        assert_eq!(second.read("file").unwrap().as_deref(), Some("old"));
     }
 
     #[test]

@@ -4,5 +4,6 @@ mod forwarder;
 mod joining;
 mod local;
 mod reconcile;
+mod root_real;
 mod server;
 mod site;

@@ -126,26 +126,35 @@ impl Running {
     /// Waits until the status fulfils a condition.
     pub(super) async fn await_status(
         &self,
-        mut condition: impl FnMut(&GatewayStatus) -> bool,
+        condition: impl FnMut(&GatewayStatus) -> bool,
     ) -> GatewayStatus {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        loop {
-            let status = self.client.status().await.unwrap();
-            if condition(&status) {
-                return status;
-            }
-            assert!(
-                tokio::time::Instant::now() < deadline,
-                "not within 10 s: {status:#?}"
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        await_status(&self.client, condition).await
     }
 
     /// Waits until a generation is in force.
     pub(super) async fn await_generation(&self, generation: u64) -> GatewayStatus {
         self.await_status(|status| status.generation == Some(generation))
             .await
+    }
+}
+
+/// Waits until a gateway's status fulfils a condition. The gateway may still be on its way up, but
+/// its socket is bound.
+pub(super) async fn await_status(
+    client: &Client,
+    mut condition: impl FnMut(&GatewayStatus) -> bool,
+) -> GatewayStatus {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let status = client.status().await.unwrap();
+        if condition(&status) {
+            return status;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not within 10 s: {status:#?}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
