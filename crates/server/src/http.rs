@@ -17,13 +17,14 @@ use api::tencent::{
 };
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use model::{KeyStatus, Outcome, Uin};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
 use crate::error::UseCaseError;
@@ -54,6 +55,14 @@ pub struct PublicApi {
     parameter_limits: ParameterLimits,
     clock_window: Duration,
     body_time_limit: Duration,
+}
+
+/// What was learnt of a request, whatever came of it.
+struct Seen {
+    /// Its action, for the counters.
+    action: &'static str,
+    /// Whether nothing of it is left on the connection.
+    whole: bool,
 }
 
 /// An answer on its way out.
@@ -100,8 +109,12 @@ impl PublicApi {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let begun = Instant::now();
-        let mut action = UNKNOWN_ACTION;
-        let outcome = AssertUnwindSafe(self.execute(request, &mut action))
+        let version = request.version();
+        let mut seen = Seen {
+            action: UNKNOWN_ACTION,
+            whole: false,
+        };
+        let outcome = AssertUnwindSafe(self.execute(request, &mut seen))
             .catch_unwind()
             .await;
         // The panic itself was printed by the panic hook.
@@ -110,21 +123,17 @@ impl PublicApi {
             Ok(outcome) => (0, render(outcome)),
             Err(error) => (error.code().0, render_error(error)),
         };
-        self.telemetry.request(action, code, begun.elapsed());
+        self.telemetry.request(seen.action, code, begun.elapsed());
         let mut answer = json(StatusCode::OK, body);
-        if let Err(ApiError::Parameters(ParametersError::BodyTooLong { .. })) = outcome {
-            // The rest of the body is not read, so the connection cannot be used again.
+        if !seen.whole && version < Version::HTTP_2 {
+            // What is left of the body would be in the way of the next request.
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);
         }
         answer
     }
 
-    async fn execute<B>(
-        &self,
-        request: Request<B>,
-        action_name: &mut &'static str,
-    ) -> Result<Outcome, ApiError>
+    async fn execute<B>(&self, request: Request<B>, seen: &mut Seen) -> Result<Outcome, ApiError>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -132,12 +141,14 @@ impl PublicApi {
         let (head, body) = request.into_parts();
         let (method, parameters) = match head.method {
             http::Method::GET => {
+                seen.whole = true;
                 let query = head.uri.query().unwrap_or_default();
                 let parameters = Parameters::from_query(query, &self.parameter_limits)?;
                 (Method::Get, parameters)
             }
             http::Method::POST => {
                 let body = self.read(body).await?;
+                seen.whole = true;
                 let content_type = header_text(&head.headers, header::CONTENT_TYPE);
                 let parameters =
                     Parameters::from_body(content_type, &body, &self.parameter_limits)?;
@@ -147,7 +158,7 @@ impl PublicApi {
         };
         let common = Common::parse(&parameters)?;
         if let Some(action) = action::find(&common.action) {
-            *action_name = action.name;
+            seen.action = action.name;
         }
         let signed = SignedRequest {
             method,
@@ -262,7 +273,7 @@ async fn serve_connection(
     stream: TcpStream,
     remote: SocketAddr,
     tls: Option<TlsAcceptor>,
-    stop: tokio_util::sync::CancellationToken,
+    stop: CancellationToken,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let api = Arc::clone(&api);
@@ -271,7 +282,7 @@ async fn serve_connection(
     let Some(tls) = tls else {
         return listener::serve_http1(stream, service, stop).await;
     };
-    let Some(stream) = listener::handshake(&tls, stream, remote).await else {
+    let Some(stream) = listener::handshake(&tls, stream, remote, &stop).await else {
         return;
     };
     if listener::chose_http2(&stream) {
@@ -339,4 +350,95 @@ fn json(status: StatusCode, body: Vec<u8>) -> Answer {
 fn not_found() -> Answer {
     let body = format!("{{\"error\":\"nothing is served here; the API is at {PATH}\"}}\n");
     json(StatusCode::NOT_FOUND, body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use model::UnixMillis;
+    use serde_json::Value;
+    use store::{SqliteStore, Store};
+
+    use super::*;
+    use crate::clock::FakeClock;
+    use crate::core::{Dataplane, Rules};
+    use crate::sealing::MasterKey;
+
+    async fn api(folder: &tempfile::TempDir) -> PublicApi {
+        let store = Arc::new(SqliteStore::open(&folder.path().join("state")).unwrap());
+        let clock = Arc::new(FakeClock::at(UnixMillis(0)));
+        let rules = Rules {
+            dataplane: Dataplane::None,
+            ..Rules::default()
+        };
+        let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+        let key = MasterKey::new(&[7; 32]);
+        let core = Core::open(shared, clock.clone(), key, rules).await.unwrap();
+        let telemetry = Arc::new(Telemetry::new(store));
+        let sessions = Sessions::new(clock);
+        let window = Duration::from_secs(7200);
+        PublicApi {
+            body_time_limit: Duration::from_millis(50),
+            ..PublicApi::new(core, sessions, telemetry, Limits::default(), window)
+        }
+    }
+
+    async fn post<B>(body: B) -> Value
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let request = Request::post(PATH).body(body).unwrap();
+        let answer = api(&folder).await.respond(request).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["connection"], "close");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_arrive_is_cut() {
+        let never = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let answer = post(never).await;
+        assert_eq!(answer["code"], 4000, "{answer}");
+        assert!(
+            answer["message"].as_str().unwrap().contains("in time"),
+            "{answer}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_refused() {
+        let broken = std::io::Error::other("reset");
+        let frames = futures::stream::iter([Err::<Frame<Bytes>, _>(broken)]);
+        let answer = post(StreamBody::new(frames)).await;
+        assert_eq!(answer["code"], 4000, "{answer}");
+    }
+
+    struct Panics;
+
+    impl Body for Panics {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            panic!("on purpose");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_as_an_internal_error() {
+        let answer = post(Panics).await;
+        assert_eq!(answer["code"], 6000, "{answer}");
+        assert_eq!(answer["codeDesc"], "InternalError");
+        assert!(!answer["message"].as_str().unwrap().contains("on purpose"));
+    }
 }

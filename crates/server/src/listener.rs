@@ -95,13 +95,16 @@ pub(crate) async fn accept<F>(
     }
 }
 
-/// The TLS handshake, with a bound on its time. `None` when it failed.
+/// The TLS handshake, with a bound on its time. `None` when it failed, or was not finished when the
+/// server stopped.
 pub(crate) async fn handshake(
     acceptor: &TlsAcceptor,
     stream: TcpStream,
     remote: SocketAddr,
+    stop: &CancellationToken,
 ) -> Option<TlsStream<TcpStream>> {
-    match tokio::time::timeout(HANDSHAKE_TIME_LIMIT, acceptor.accept(stream)).await {
+    let handshake = tokio::time::timeout(HANDSHAKE_TIME_LIMIT, acceptor.accept(stream));
+    match stop.run_until_cancelled(handshake).await? {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             tracing::debug!(%remote, %error, "the TLS handshake failed");

@@ -128,6 +128,8 @@ pub async fn build_with_clock(
     clock: Arc<dyn Clock>,
 ) -> Result<Server, StartError> {
     make_folder(&config.state_dir)?;
+    let listeners = Listeners::bind(&config).await?;
+    let socket = Socket::bind(&config.admin_socket).await?;
     let store = open_store(&config.state_dir).await?;
     let master_key = MasterKey::load_or_create(&config.state_dir.join(MASTER_KEY_FILE))?;
     let rules = Rules {
@@ -141,12 +143,10 @@ pub async fn build_with_clock(
         let report = core.apply_seed(&Seed::load(file)?).await?;
         tracing::info!(file = %file.display(), ?report, "the seed is applied");
     }
-    let listeners = Listeners::bind(&config).await?;
     let sync_address = listeners.advertised(&config)?;
     let authority = Authority::load_or_create(&config.state_dir, clock.now())?;
     let names = listeners.names(&config, &sync_address);
     let identity = authority.issue(&config.state_dir, &names, clock.now())?;
-    let socket = Socket::bind(&config.admin_socket).await?;
     let sessions = Sessions::new(clock);
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&store)));
     let public = Arc::new(PublicApi::new(

@@ -87,7 +87,7 @@ async fn serve_connection(
     tls: TlsAcceptor,
     stop: tokio_util::sync::CancellationToken,
 ) {
-    let Some(stream) = listener::handshake(&tls, stream, remote).await else {
+    let Some(stream) = listener::handshake(&tls, stream, remote, &stop).await else {
         return;
     };
     let certificates = stream.get_ref().1.peer_certificates();

@@ -184,10 +184,9 @@ impl Sessions {
         }
     }
 
-    /// Forgets a gateway that was removed from the deployment.
+    /// Forgets a gateway that was removed from the deployment. Its stream finds out by itself.
     pub fn forget(&self, gateway: GatewayId) {
-        if let Some(session) = self.lock().remove(&gateway) {
-            session.replaced.cancel();
+        if self.lock().remove(&gateway).is_some() {
             self.tick();
         }
     }
@@ -212,7 +211,7 @@ pub struct SessionHandle {
 }
 
 impl SessionHandle {
-    /// Completes when a newer stream of the same gateway has begun, or the gateway was removed.
+    /// Completes when a newer stream of the same gateway has begun.
     pub async fn replaced(&self) {
         self.replaced.cancelled().await;
     }

@@ -1,0 +1,12 @@
+//! A whole server on loopback ports: the public API over HTTPS, gateways played by doubles that
+//! speak the sync protocol, the operator's socket.
+
+mod bed;
+mod client;
+mod double;
+mod envelope;
+mod gateways;
+mod operator;
+mod seed_example;
+mod tasks;
+mod transport;
