@@ -365,10 +365,23 @@ mod tests {
 
     use super::*;
     use crate::clock::FakeClock;
-    use crate::core::{Dataplane, Rules};
+    use crate::core::{AccountCreate, Dataplane, KeyCreate, Rules};
     use crate::sealing::MasterKey;
 
-    async fn api(folder: &tempfile::TempDir) -> PublicApi {
+    struct Fixture {
+        api: PublicApi,
+        store: Arc<SqliteStore>,
+    }
+
+    impl std::ops::Deref for Fixture {
+        type Target = PublicApi;
+
+        fn deref(&self) -> &PublicApi {
+            &self.api
+        }
+    }
+
+    async fn api(folder: &tempfile::TempDir) -> Fixture {
         let store = Arc::new(SqliteStore::open(&folder.path().join("state")).unwrap());
         let clock = Arc::new(FakeClock::at(UnixMillis(0)));
         let rules = Rules {
@@ -378,13 +391,14 @@ mod tests {
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let key = MasterKey::new(&[7; 32]);
         let core = Core::open(shared, clock.clone(), key, rules).await.unwrap();
-        let telemetry = Arc::new(Telemetry::new(store));
+        let telemetry = Arc::new(Telemetry::new(Arc::clone(&store)));
         let sessions = Sessions::new(clock);
         let window = Duration::from_secs(7200);
-        PublicApi {
+        let api = PublicApi {
             body_time_limit: Duration::from_millis(50),
             ..PublicApi::new(core, sessions, telemetry, Limits::default(), window)
-        }
+        };
+        Fixture { api, store }
     }
 
     async fn post<B>(body: B) -> Value
@@ -418,6 +432,65 @@ mod tests {
         let frames = futures::stream::iter([Err::<Frame<Bytes>, _>(broken)]);
         let answer = post(StreamBody::new(frames)).await;
         assert_eq!(answer["code"], 4000, "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_disabled_key_is_as_good_as_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let api = api(&folder).await;
+        let owner = Uin(1);
+        let ask = AccountCreate {
+            uin: Some(owner),
+            app_id: None,
+            name: "one".to_owned(),
+        };
+        api.core.account_create(ask).await.unwrap();
+        let ask = KeyCreate {
+            owner,
+            secret_id: Some("AKIDone".to_owned()),
+            secret_key: Some("secret".to_owned()),
+        };
+        api.core.key_create(ask).await.unwrap();
+        let code = async || {
+            let pairs = [
+                ("Action", "DescribeVpcEx"),
+                ("Region", "gz"),
+                ("Timestamp", "0"),
+                ("Nonce", "1"),
+                ("SecretId", "AKIDone"),
+            ];
+            let mut parameters = Parameters::from_iter(pairs);
+            let signature = api::tencent::sign(
+                &SignedRequest {
+                    method: Method::Get,
+                    host: "localhost",
+                    path: PATH,
+                    parameters: &parameters,
+                },
+                b"secret",
+            );
+            parameters.push("Signature", signature);
+            let target = format!("{PATH}?{}", parameters.to_form());
+            let request = Request::get(target).header("host", "localhost");
+            let request = request.body(Full::<Bytes>::default()).unwrap();
+            let body = api.respond(request).await.into_body();
+            let body = body.collect().await.unwrap().to_bytes();
+            serde_json::from_slice::<Value>(&body).unwrap()["code"].clone()
+        };
+        assert_eq!(code().await, 0);
+        let mut key = api.core.catalog().key("AKIDone").unwrap().clone();
+        key.status = KeyStatus::Disabled;
+        let transaction = store::Transaction {
+            guards: Vec::new(),
+            writes: vec![store::record::Record::from(key).put()],
+        };
+        let revision = api.store.commit(transaction).await.unwrap();
+        let mut revisions = api.core.revisions();
+        revisions
+            .wait_for(|current| *current >= revision)
+            .await
+            .unwrap();
+        assert_eq!(code().await, 4104);
     }
 
     struct Panics;

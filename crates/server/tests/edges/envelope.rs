@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::tencent::Method;
+use api::tencent::action::ACTIONS;
 use api::tencent::signature::PATH;
 use http::Request;
 use server::Dataplane;
@@ -151,6 +152,25 @@ async fn an_unknown_action_is_told_to_callers_that_are_known() {
         "InvalidAction.NotFound",
         "MakeCoffee",
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_action_is_done_for_a_caller_who_is_not_known() {
+    let bed = Bed::start(Dataplane::None).await;
+    let client = bed.client();
+    let forger = Caller::new(&first().secret_id, "notthekey");
+    for action in ACTIONS {
+        let unsigned = forger.parameters(bed.clock_secs(), "gz", action.name, &[]);
+        let answer = client.get(&unsigned).await;
+        check(&answer, 4000, "InvalidParameter", "[Signature]");
+        let forged = forger.sign(Method::Get, unsigned);
+        check(
+            &client.get(&forged).await,
+            4100,
+            "AuthFailure",
+            "does not verify",
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
