@@ -44,7 +44,7 @@ pub fn create_veth_pair(
     })
 }
 
-/// Makes a bridge; it is down.
+/// Makes a bridge; it is up.
 ///
 /// # Errors
 /// When the name is taken or the kernel refuses.
@@ -56,7 +56,8 @@ pub fn create_bridge(namespace: &Namespace, name: &str) -> Result<(), KernelErro
     )
 }
 
-/// Makes a bridge with a MAC address; it is down.
+/// Makes a bridge with a MAC address, without multicast snooping: a snooping bridge reports itself to
+/// its hosts (224.0.0.106, RFC 4286), who should see nothing but their own traffic.
 ///
 /// # Errors
 /// When the name is taken or the kernel refuses.
@@ -65,7 +66,10 @@ pub fn create_bridge_with_mac(
     name: &str,
     mac: [u8; 6],
 ) -> Result<(), KernelError> {
-    let bridge = LinkBridge::new(name).address(mac.to_vec()).build();
+    let bridge = LinkBridge::new(name)
+        .address(mac.to_vec())
+        .mcast_snooping(false)
+        .build();
     add(namespace, bridge, &format!("make the bridge {name}"))
 }
 

@@ -364,7 +364,7 @@ impl Lab {
 
     /// A client of a gateway's local verbs.
     pub fn gateway(&self, region: Region) -> control::Client {
-        control::Client::new(&self.gateway_socket(region))
+        control::Client::new(self.gateway_socket(region))
     }
 
     /// The address of the API inside the lab.

@@ -350,34 +350,33 @@ fn received_segment_size(socket: &TcpStream) -> io::Result<u64> {
     Ok(u64::from(info.tcpi_rcv_mss.min(info.tcpi_advmss)))
 }
 
-/// Counts the IPv4 packets that enter a namespace through one interface, ARP left out.
-pub struct PacketCounter {
+/// Records the IPv4 packets that enter a namespace, ARP left out.
+pub struct PacketRecorder {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<u64>>,
+    thread: Option<JoinHandle<Vec<Vec<u8>>>>,
 }
 
-impl PacketCounter {
-    /// Starts to count in a namespace, on all of its interfaces.
+impl PacketRecorder {
+    /// Starts to record in a namespace, on all of its interfaces.
     ///
     /// # Errors
     /// Errors of the socket calls.
-    pub fn start(namespace: &Namespace) -> io::Result<PacketCounter> {
+    pub fn start(namespace: &Namespace) -> io::Result<PacketRecorder> {
         let socket = namespace.run(packet_socket)?;
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || count_packets(&socket, &flag));
-        Ok(PacketCounter {
+        let thread = std::thread::spawn(move || record_packets(&socket, &flag));
+        Ok(PacketRecorder {
             stop,
             thread: Some(thread),
         })
     }
 
-    /// Stops and tells the count.
-    pub fn finish(mut self) -> u64 {
+    /// Stops and returns the first bytes of every packet, from the IPv4 header on.
+    pub fn finish(mut self) -> Vec<Vec<u8>> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread
-            .take()
-            .map_or(0, |thread| thread.join().unwrap_or(0))
+        let thread = self.thread.take().and_then(|thread| thread.join().ok());
+        thread.unwrap_or_default()
     }
 }
 
@@ -401,8 +400,8 @@ fn packet_socket() -> io::Result<OwnedFd> {
     Ok(socket2.into())
 }
 
-fn count_packets(socket: &OwnedFd, stop: &AtomicBool) -> u64 {
-    let mut count = 0;
+fn record_packets(socket: &OwnedFd, stop: &AtomicBool) -> Vec<Vec<u8>> {
+    let mut packets = Vec::new();
     let mut buffer = [0u8; 64];
     loop {
         // Read the flag first, so that what arrived before the stop is still counted.
@@ -421,10 +420,13 @@ fn count_packets(socket: &OwnedFd, stop: &AtomicBool) -> u64 {
                 &raw mut length,
             )
         };
-        if received >= 0 {
-            count += u64::from(from.sll_pkttype != libc::PACKET_OUTGOING);
-        } else if is_last_round {
-            return count;
+        match usize::try_from(received) {
+            Ok(length) if from.sll_pkttype != libc::PACKET_OUTGOING => {
+                packets.push(buffer[..length].to_vec());
+            }
+            Ok(_) => {}
+            Err(_) if is_last_round => return packets,
+            Err(_) => {}
         }
     }
 }

@@ -30,7 +30,7 @@ pub async fn status(args: GatewaySocketArgs) -> anyhow::Result<()> {
     if args.json {
         return print_json(&status);
     }
-    print!("{}", super::status::describe(&status));
+    print!("{}", gateway::status_text(&status));
     Ok(())
 }
 
@@ -100,10 +100,7 @@ pub async fn clean(args: CleanArgs) -> anyhow::Result<()> {
     if steps.is_empty() {
         println!("nothing to remove");
     } else {
-        print_table(
-            &["REMOVED"],
-            steps.into_iter().map(|step| vec![step]).collect(),
-        );
+        print_table(&["REMOVED"], steps.into_iter().map(|step| vec![step]));
     }
     Ok(())
 }

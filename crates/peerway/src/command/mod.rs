@@ -3,7 +3,6 @@
 pub mod gateway;
 pub mod operator;
 pub mod server;
-pub mod status;
 
 use std::future::Future;
 

@@ -43,7 +43,7 @@ pub async fn account(command: AccountCommand) -> anyhow::Result<()> {
                     account.name.clone(),
                 ]
             });
-            print_table(&["UIN", "APPID", "NAME"], rows.collect());
+            print_table(&["UIN", "APPID", "NAME"], rows);
         }
     }
     Ok(())
@@ -101,7 +101,7 @@ pub async fn peering(command: PeeringCommand) -> anyhow::Result<()> {
             "VNI",
             "NAME",
         ],
-        rows.collect(),
+        rows,
     );
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::narrator::Narrator;
 use crate::client::ApiFailure;
 use crate::lab::{HostSpec, Lab};
 use crate::tenant::{Network, NetworkSpec, Tenant, text};
-use crate::traffic::{Bulk, PacketCounter, Ping};
+use crate::traffic::{Bulk, PacketRecorder, Ping};
 
 const GZ_HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 10);
 const SH_HOST: Ipv4Addr = Ipv4Addr::new(10, 2, 1, 10);
@@ -238,9 +238,9 @@ impl Stage {
             "pinging {SH_HOST} while listening at its twin of account {}",
             self.second.uin
         ));
-        let counter = PacketCounter::start(self.lab.host("host-twin"))?;
+        let recorder = PacketRecorder::start(self.lab.host("host-twin"))?;
         let result = self.ping("host-gz", SH_HOST, 5).await?;
-        let seen = tokio::task::spawn_blocking(move || counter.finish()).await?;
+        let seen = tokio::task::spawn_blocking(move || recorder.finish().len()).await?;
         narrator.expect("the first account's host answers", result.is_complete(), "");
         narrator.expect(
             "the twin sees not one packet",
