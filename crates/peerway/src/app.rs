@@ -1,5 +1,6 @@
 //! From the arguments to the verb, and from the verb's error to the exit code.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -61,6 +62,7 @@ fn start_log(cli: &Cli) -> anyhow::Result<()> {
         .map_err(|error| anyhow::anyhow!("--log {}: {error}", cli.log))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match cli.log_format {
         LogFormat::Text => log.init(),

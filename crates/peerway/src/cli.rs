@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 
+/// The library behind the sessions logs each unanswered handshake as an error; `status` tells that
+/// better.
+const DEFAULT_LOG: &str = "info,boringtun=off";
+
 /// Self-hosted, cross-region VPC peering behind the Tencent Cloud VPC API.
 #[derive(Debug, Parser)]
 #[command(name = "peerway", version, about, propagate_version = true)]
@@ -18,7 +22,7 @@ pub struct Cli {
         long,
         global = true,
         env = "PEERWAY_LOG",
-        default_value = "info",
+        default_value = DEFAULT_LOG,
         value_name = "FILTER"
     )]
     pub log: String,
@@ -161,7 +165,7 @@ pub struct GatewayRunArgs {
         hide_env_values = true
     )]
     pub join: Option<String>,
-    /// Where the tunnel listens, UDP; repeatable [default: 0.0.0.0:51820 and [::]:51820]
+    /// Where the tunnel listens, UDP; repeatable [default: port 51820 of all addresses]
     #[arg(
         long,
         env = "PEERWAY_LISTEN",
@@ -170,7 +174,7 @@ pub struct GatewayRunArgs {
     )]
     #[serde(default)]
     pub listen: Vec<SocketAddr>,
-    /// Where other gateways reach this one: DNS name, IPv4 or [IPv6], with the port. Without it the
+    /// Where other gateways reach this one: DNS name, IPv4 or bracketed IPv6 address, with the port. Without it the
     /// gateway counts as behind a NAT and keeps its mappings alive.
     #[arg(long, env = "PEERWAY_ADVERTISE", value_name = "HOST:PORT")]
     pub advertise: Option<String>,

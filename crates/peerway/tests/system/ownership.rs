@@ -1,10 +1,14 @@
 //! Several gateways and labs share a host: each cleans up its own, and everything is as before.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use kernel::netns::Namespace;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::harness::{SH_HOST, TwoRegions, ping};
 
@@ -65,11 +69,15 @@ fn traces() -> Traces {
     }
 }
 
+/// The first namespace ever made on a host makes /run/netns a mount point, as `ip netns` does.
+fn warm_up() {
+    let namespace = Namespace::create(&format!("pwtest-{}", std::process::id())).unwrap();
+    Namespace::delete(namespace.name()).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn root_a_lab_leaves_the_host_as_it_found_it() {
-    // The first namespace ever made on a host makes /run/netns a mount point, as `ip netns` does.
-    let warm_up = Namespace::create(&format!("pwtest-{}", std::process::id())).unwrap();
-    Namespace::delete(warm_up.name()).unwrap();
+    warm_up();
     let before = traces();
     let site = TwoRegions::start(&[]).await;
     site.peer(20).await;
@@ -131,4 +139,66 @@ async fn root_cleaning_one_gateway_leaves_the_others_and_a_second_lab_alone() {
         result.sent
     );
     assert!(ping(second.lab.host("a-gz"), SH_HOST, 3).is_complete());
+}
+
+/// Starts a demo and waits until it has built everything and measures.
+fn demo_in_the_middle() -> std::process::Child {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_peerway"))
+        .arg("demo")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(Result::unwrap);
+    assert!(
+        lines.any(|line| line.contains("measuring TCP")),
+        "the demo ended early"
+    );
+    // What it says from here on is read, so that it never waits for a reader.
+    std::thread::spawn(move || lines.for_each(drop));
+    demo
+}
+
+/// Waits until the host is as it was; what a killed process held goes a moment later.
+fn await_traces(expected: &Traces) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while traces() != *expected && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(traces(), *expected);
+}
+
+#[test]
+fn root_an_interrupted_demo_leaves_nothing() {
+    warm_up();
+    let before = traces();
+    let mut demo = demo_in_the_middle();
+    kill(Pid::from_raw(demo.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(demo.wait().unwrap().code(), Some(130));
+    await_traces(&before);
+}
+
+#[test]
+fn root_a_killed_demo_is_cleaned_by_the_next_and_a_living_one_is_not() {
+    warm_up();
+    let before = traces();
+    let mut living = demo_in_the_middle();
+    let with_one = traces();
+    let mut killed = demo_in_the_middle();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let clean = Command::new(env!("CARGO_BIN_EXE_peerway"))
+        .args(["demo", "--clean"])
+        .output();
+    let output = clean.unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("removed pwlab-"));
+    await_traces(&with_one);
+    kill(Pid::from_raw(living.id().cast_signed()), Signal::SIGINT).unwrap();
+    living.wait().unwrap();
+    await_traces(&before);
 }
