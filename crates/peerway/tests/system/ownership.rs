@@ -109,10 +109,7 @@ async fn root_cleaning_one_gateway_leaves_the_others_and_a_second_lab_alone() {
         !refused.status.success(),
         "a running gateway is not cleaned under its feet"
     );
-    first
-        .lab
-        .stop_gateway(region, nix::sys::signal::Signal::SIGTERM)
-        .unwrap();
+    first.lab.stop_gateway(region, Signal::SIGTERM).unwrap();
     let instance = std::fs::read_to_string(state_dir.join("instance")).unwrap();
     let own = format!("pw-{}-", instance.trim());
     let count = || {
