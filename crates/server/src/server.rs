@@ -128,12 +128,11 @@ pub async fn build_with_clock(
     clock: Arc<dyn Clock>,
 ) -> Result<Server, StartError> {
     make_folder(&config.state_dir)?;
-    // The store's lock keeps a second server out of the folder. The CA is there before the first
-    // connection is taken, so whoever waits for the port can read what to trust.
-    let store = open_store(&config.state_dir).await?;
+    // Before the first connection is taken: whoever waits for the port can read what to trust.
     let authority = Authority::load_or_create(&config.state_dir, clock.now())?;
     let listeners = Listeners::bind(&config).await?;
     let socket = Socket::bind(&config.admin_socket).await?;
+    let store = open_store(&config.state_dir).await?;
     let master_key = MasterKey::load_or_create(&config.state_dir.join(MASTER_KEY_FILE))?;
     let rules = Rules {
         task_timeout: config.task_timeout,
