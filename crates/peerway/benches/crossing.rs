@@ -97,13 +97,6 @@ fn wire(namespace: &str, link: &str) {
     ));
 }
 
-fn cubic(namespace: &Namespace) {
-    let name = namespace.name();
-    shell(&format!(
-        "ip netns exec {name} sh -c 'echo cubic > /proc/sys/net/ipv4/tcp_congestion_control'"
-    ));
-}
-
 fn tcp_mbps(from: &Namespace, to: &Namespace, address: Ipv4Addr) -> f64 {
     Bulk {
         from,
@@ -112,6 +105,7 @@ fn tcp_mbps(from: &Namespace, to: &Namespace, address: Ipv4Addr) -> f64 {
         warm_up: Duration::from_secs(1),
         duration: Duration::from_secs(4),
         streams: 1,
+        congestion_control: Some("cubic"),
     }
     .run()
     .unwrap()
@@ -173,9 +167,6 @@ async fn throughput(lab: &Lab, tenant: &Tenant, gz: &Network, sh: &Network) -> a
     }
     let plain = Plain::build();
     let (plain_from, plain_to) = (plain.host(0), plain.host(3));
-    for namespace in [from, to, &plain_from, &plain_to] {
-        cubic(namespace);
-    }
     let (mut routed, mut peered) = (Vec::new(), Vec::new());
     tokio::task::block_in_place(|| {
         for _ in 0..ROUNDS {

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use kernel::netns::Namespace;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// What a series of echo requests came to.
 #[derive(Debug, Clone)]
@@ -230,6 +230,8 @@ pub struct Bulk<'a> {
     pub duration: Duration,
     /// How many connections at once.
     pub streams: u32,
+    /// The sender's congestion control; the machine's default when absent.
+    pub congestion_control: Option<&'static str>,
 }
 
 const SEND_CHUNK: usize = 128 * 1024;
@@ -250,6 +252,9 @@ impl Bulk<'_> {
         let mut sample = None;
         for _ in 0..self.streams {
             let sender = self.from.run(|| connect(address))?;
+            if let Some(name) = self.congestion_control {
+                SockRef::from(&sender).set_tcp_congestion(name.as_bytes())?;
+            }
             let (receiver, _) = listener.accept()?;
             sample.get_or_insert(receiver.try_clone()?);
             threads.push(spawn_sender(sender, Arc::clone(&stop)));

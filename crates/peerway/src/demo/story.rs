@@ -196,6 +196,7 @@ impl Stage {
                 warm_up: Duration::from_millis(1500),
                 duration: Duration::from_secs(3),
                 streams: 1,
+                congestion_control: None,
             }
             .run()
         })

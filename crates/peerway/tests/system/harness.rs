@@ -112,6 +112,7 @@ pub fn bulk(from: &Namespace, to: &Namespace, address: Ipv4Addr, streams: u32) -
         warm_up: Duration::from_millis(1500),
         duration: Duration::from_secs(4),
         streams,
+        congestion_control: None,
     }
     .run()
     .unwrap()
