@@ -317,11 +317,6 @@ impl Lab {
             .namespace
     }
 
-    /// The process id of a region's gateway, while it runs.
-    pub fn gateway_pid(&self, region: Region) -> Option<u32> {
-        self.gateways.get(&region)?.child.as_ref().map(Child::pid)
-    }
-
     /// The namespace of the underlay switch, where the server runs.
     pub fn switch(&self) -> &Namespace {
         &self.switch

@@ -128,10 +128,9 @@ impl Stage {
         )
         .await?;
         narrator.step("CreateVpcPeeringConnectionEx, signed, over HTTPS, bandwidth=20");
-        let uin = self.first.uin.clone();
         let answer = self
             .first
-            .create_peering(&self.gz, &self.sh, &uin, 20)
+            .create_peering(&self.gz, &self.sh, &self.first.uin, 20)
             .await?;
         let (output, took) = self.first.await_task("gz", &answer).await?;
         self.peering = text(&output, "uniqVpcPeerId")?;
@@ -154,13 +153,7 @@ impl Stage {
         self.first
             .create_route(&self.sh, &self.gz.cidr, &self.peering)
             .await?;
-        let routed = Instant::now();
-        let mut first_packet = None;
-        while first_packet.is_none() && routed.elapsed() < Duration::from_secs(5) {
-            if !self.ping("host-gz", SH_HOST, 1).await?.rtts.is_empty() {
-                first_packet = Some(routed.elapsed());
-            }
-        }
+        let first_packet = self.first_answer(SH_HOST).await?;
         let found = first_packet.map_or("none within 5 s".to_owned(), |time| {
             format!(
                 "{:.1} ms after the last CreateRoute",
@@ -317,12 +310,19 @@ impl Stage {
         self.expect_ping_soon(narrator, OTHER_HOST).await
     }
 
-    async fn expect_ping_soon(&self, narrator: &mut Narrator, to: Ipv4Addr) -> anyhow::Result<()> {
+    /// Pings until an answer comes, and tells how long that took; `None` after 5 s.
+    async fn first_answer(&self, to: Ipv4Addr) -> anyhow::Result<Option<Duration>> {
         let started = Instant::now();
-        let mut answered = false;
-        while !answered && started.elapsed() < Duration::from_secs(5) {
-            answered = !self.ping("host-gz", to, 1).await?.rtts.is_empty();
+        while started.elapsed() < Duration::from_secs(5) {
+            if !self.ping("host-gz", to, 1).await?.rtts.is_empty() {
+                return Ok(Some(started.elapsed()));
+            }
         }
+        Ok(None)
+    }
+
+    async fn expect_ping_soon(&self, narrator: &mut Narrator, to: Ipv4Addr) -> anyhow::Result<()> {
+        self.first_answer(to).await?;
         let result = self.ping("host-gz", to, 3).await?;
         narrator.expect(
             &format!("{GZ_HOST} pings {to} across the peering"),

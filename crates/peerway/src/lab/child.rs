@@ -63,11 +63,6 @@ impl Child {
         Ok(Child { process })
     }
 
-    /// The process id.
-    pub fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
     /// Sends a signal and waits for the end; kills when that takes too long.
     ///
     /// # Errors
