@@ -1,13 +1,15 @@
 //! From outcomes to JSON, whole bodies compared.
 
-use model::outcome::Page;
+use model::outcome::{Page, PeeringView, RouteTableView, SubnetView, VpcView};
 use model::peering::{ChargeType, QosLevel};
 use model::{
-    AppId, Bandwidth, Name, PeeringConnection, PeeringEnd, Route, Side, Subnet, TaskId, TaskKind,
-    Uin, Vni, Zone,
+    AppId, Bandwidth, Name, NextHop, PeeringConnection, PeeringEnd, PeeringState, Route,
+    RouteTable, RouteTableKind, Side, Subnet, Task, TaskId, TaskKind, TaskState, Uin, Vni, Vpc,
+    Zone,
 };
 use serde_json::{Value, json};
 
+use super::peering::state_number;
 use super::*;
 
 // 2016-01-06 20:56:07 in UTC+8.

@@ -1,0 +1,97 @@
+//! The table of actions. How each reads its parameters is in a file per resource.
+
+mod field;
+mod network;
+mod peering;
+mod route;
+
+use model::{Command, Region};
+
+use super::error::ApiError;
+use super::parameters::Parameters;
+use super::request::Limits;
+
+pub use peering::DOCUMENTED_BANDWIDTHS_MBPS;
+
+/// An action that this dialect knows.
+pub struct Action {
+    /// Its name, as in the parameter `Action`.
+    pub name: &'static str,
+    parse: Parse,
+}
+
+// Nearly every action works in a region, which is then required.
+enum Parse {
+    InRegion(fn(Region, &Parameters, &Limits) -> Result<Command, ApiError>),
+    Anywhere(fn(&Parameters) -> Result<Command, ApiError>),
+}
+
+/// Every action, by name.
+pub const ACTIONS: &[Action] = &[
+    in_region("AcceptVpcPeeringConnectionEx", |region, p, _| {
+        peering::action(region, p).map(Command::PeeringAccept)
+    }),
+    in_region("CreateRoute", |region, p, _| {
+        route::route_change(region, p).map(Command::RouteCreate)
+    }),
+    in_region("CreateSubnet", network::subnet_create),
+    in_region("CreateVpc", network::vpc_create),
+    in_region("CreateVpcPeeringConnectionEx", peering::create),
+    in_region("DeleteRoute", |region, p, _| {
+        route::route_change(region, p).map(Command::RouteDelete)
+    }),
+    in_region("DeleteVpcPeeringConnectionEx", |region, p, _| {
+        peering::action(region, p).map(Command::PeeringDelete)
+    }),
+    in_region("DescribeRouteTable", route::route_table_list),
+    in_region("DescribeSubnetEx", network::subnet_list),
+    in_region("DescribeVpcEx", network::vpc_list),
+    in_region("DescribeVpcPeeringConnections", peering::list),
+    Action {
+        name: "DescribeVpcTaskResult",
+        parse: Parse::Anywhere(peering::task_result),
+    },
+    in_region("EnableVpcPeeringConnectionEx", |region, p, _| {
+        peering::action(region, p).map(Command::PeeringEnable)
+    }),
+    in_region("ModifyVpcPeeringConnectionEx", peering::modify),
+    in_region("RejectVpcPeeringConnectionEx", |region, p, _| {
+        peering::action(region, p).map(Command::PeeringReject)
+    }),
+];
+
+const fn in_region(
+    name: &'static str,
+    parse: fn(Region, &Parameters, &Limits) -> Result<Command, ApiError>,
+) -> Action {
+    Action {
+        name,
+        parse: Parse::InRegion(parse),
+    }
+}
+
+/// Looks an action up.
+pub fn find(name: &str) -> Option<&'static Action> {
+    ACTIONS.iter().find(|action| action.name == name)
+}
+
+impl Action {
+    /// Reads the action's parameters.
+    ///
+    /// # Errors
+    /// As [`super::request::parse_command`].
+    pub fn parse(
+        &self,
+        region: Option<Region>,
+        parameters: &Parameters,
+        limits: &Limits,
+    ) -> Result<Command, ApiError> {
+        match self.parse {
+            Parse::InRegion(parse) => {
+                let region = region.ok_or_else(|| ApiError::missing("Region"))?;
+                parse(region, parameters, limits)
+            }
+            Parse::Anywhere(parse) => parse(parameters),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! From an outcome of a use case to the response's bytes.
+//!
+//! The types here are the wire's: field names and JSON types are those that typed clients decode,
+//! which is not always what the vendor's tables say. Source: legacy VPC API, sections 2 to 4 of the
+//! action pages; `docs/compatibility.md` lists where they differ.
+//!
+//! How each resource looks is in a file of its own.
+
+mod network;
+mod peering;
+mod route;
+
+use model::{Outcome, UnixMillis};
+use serde::Serialize;
+use time::{OffsetDateTime, UtcOffset};
+
+use self::network::{CreatedSubnetBody, SubnetBody, SubnetsCreatedBody, VpcBody, VpcCreatedBody};
+use self::peering::{PeeringBody, TaskResultBody, TaskStartedBody};
+use self::route::RouteTableBody;
+use super::error::ApiError;
+
+/// The media type of every answer. The HTTP status is always 200.
+pub const CONTENT_TYPE: &str = "application/json; charset=utf-8";
+
+/// The body of the answer to a request that succeeded.
+pub fn render(outcome: &Outcome) -> Vec<u8> {
+    match outcome {
+        Outcome::VpcCreated {
+            vpc,
+            subnets,
+            route_table,
+        } => success(&VpcCreatedBody::new(vpc, subnets, route_table)),
+        Outcome::Vpcs(page) => list(page.total, page.items.iter().map(VpcBody::from)),
+        Outcome::SubnetsCreated(subnets) => success(&SubnetsCreatedBody {
+            subnet_set: subnets.iter().map(CreatedSubnetBody::from).collect(),
+        }),
+        Outcome::Subnets(page) => list(page.total, page.items.iter().map(SubnetBody::from)),
+        Outcome::RouteTables(page) => list(page.total, page.items.iter().map(RouteTableBody::from)),
+        Outcome::Peerings(page) => list(page.total, page.items.iter().map(PeeringBody::from)),
+        // Only the number: a client decodes `uniqVpcPeerId` at this level as an integer.
+        Outcome::TaskStarted(id) => success(&TaskStartedBody { task_id: id.0 }),
+        Outcome::TaskResult(task) => success(&TaskResultBody::from(task)),
+        Outcome::Done => success(&EmptyBody {}),
+    }
+}
+
+/// The body of the answer to a request that was refused.
+pub fn render_error(error: &ApiError) -> Vec<u8> {
+    let (code, code_desc) = error.code();
+    bytes(&Envelope {
+        code,
+        message: &error.to_string(),
+        code_desc,
+        payload: &EmptyBody {},
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a, T> {
+    code: i32,
+    message: &'a str,
+    code_desc: &'static str,
+    #[serde(flatten)]
+    payload: &'a T,
+}
+
+fn success<T: Serialize>(payload: &T) -> Vec<u8> {
+    bytes(&Envelope {
+        code: 0,
+        message: "",
+        code_desc: "Success",
+        payload,
+    })
+}
+
+fn list<T: Serialize>(total_count: u64, data: impl Iterator<Item = T>) -> Vec<u8> {
+    success(&ListBody {
+        total_count,
+        data: data.collect(),
+    })
+}
+
+fn bytes<T: Serialize>(envelope: &Envelope<'_, T>) -> Vec<u8> {
+    serde_json::to_vec(envelope).expect("only strings, numbers and lists of them are written")
+}
+
+#[derive(Serialize)]
+struct EmptyBody {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListBody<T> {
+    total_count: u64,
+    data: Vec<T>,
+}
+
+/// The vendor's local time, UTC+8, as `YYYY-MM-DD HH:MM:SS`.
+fn local_time(at: UnixMillis) -> String {
+    const LAST_SECOND_OF_9999: i64 = 253_402_300_799;
+    const EIGHT_HOURS: i64 = 8 * 3600;
+
+    let secs = at.secs().clamp(0, LAST_SECOND_OF_9999 - EIGHT_HOURS);
+    let offset = UtcOffset::from_hms(8, 0, 0).expect("8 hours are an offset");
+    let at = OffsetDateTime::from_unix_timestamp(secs)
+        .expect("the range was just limited")
+        .to_offset(offset);
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+        at.year(),
+        u8::from(at.month()),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second()
+    )
+}
+
+#[cfg(test)]
+mod tests;
