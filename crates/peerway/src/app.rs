@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, GatewayCommand, LogFormat};
+use crate::cli::{BenchCommand, Cli, Command, GatewayCommand, LogFormat};
 use crate::config::{self, File};
-use crate::{command, demo};
+use crate::{bench, command, demo};
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -53,6 +53,7 @@ async fn dispatch(verb: Command, file: File) -> anyhow::Result<()> {
         Command::Account(verb) => command::operator::account(verb).await,
         Command::Key(verb) => command::operator::key(verb).await,
         Command::Peering(verb) => command::operator::peering(verb).await,
+        Command::Bench(BenchCommand::Api(args)) => bench::api::run(args).await,
         Command::Demo(_) | Command::Version => unreachable!("both are answered before"),
     }
 }

@@ -67,6 +67,9 @@ pub enum Command {
     Peering(PeeringCommand),
     /// Show everything on this machine: two regions, a peering, traffic at its cap.
     Demo(DemoArgs),
+    /// Measure Peerway on this machine.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print the version.
     Version,
 }
@@ -356,6 +359,63 @@ pub struct DemoArgs {
     /// Only remove what dead runs left behind.
     #[arg(long)]
     pub clean: bool,
+}
+
+/// Verbs of `bench`.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Measure the API: starts a server of its own on one core and loads it from another.
+    Api(BenchApiArgs),
+}
+
+/// Flags of `bench api`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchApiArgs {
+    /// Peerings that are stored while reads and creates are measured.
+    #[arg(long, default_value_t = 10_000, value_name = "COUNT")]
+    pub peerings: usize,
+    /// Numbers of stored peerings at which the cost of admission is compared.
+    #[arg(
+        long,
+        default_values_t = [1_000, 10_000, 100_000],
+        value_delimiter = ',',
+        value_name = "COUNT"
+    )]
+    pub scale: Vec<usize>,
+    /// Connections, each with one request under way.
+    #[arg(long, default_value_t = 64, value_name = "COUNT")]
+    pub connections: usize,
+    /// How long each round of a workload is measured.
+    #[arg(long, default_value_t = 4.0, value_name = "SECS")]
+    pub seconds: f64,
+    /// How long a workload runs before a round is measured.
+    #[arg(long, default_value_t = 1.0, value_name = "SECS")]
+    pub warm_up_seconds: f64,
+    /// Rounds of each workload; the median one is reported.
+    #[arg(long, default_value_t = 3, value_name = "COUNT")]
+    pub rounds: usize,
+    /// The core that the server runs on.
+    #[arg(long, default_value_t = 0, value_name = "CORE")]
+    pub server_core: usize,
+    /// The core that the clients run on.
+    #[arg(long, default_value_t = 1, value_name = "CORE")]
+    pub client_core: usize,
+    /// A folder on the disk that is to be measured [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The dialect to speak.
+    #[arg(long, default_value = "v2")]
+    pub dialect: Dialect,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A dialect of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Dialect {
+    /// The legacy API, signature v1.
+    V2,
 }
 
 #[cfg(test)]

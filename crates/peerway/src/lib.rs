@@ -1,8 +1,9 @@
-//! The composition of Peerway: command line, configuration and the demo.
+//! The composition of Peerway: command line, configuration, the demo and the load generators.
 //!
 //! No rule of the domain lives here. Start with [`app`], then [`demo`].
 
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod command;

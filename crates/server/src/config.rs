@@ -6,6 +6,12 @@ use std::time::Duration;
 
 use crate::core::Dataplane;
 
+/// The database in the state folder.
+pub const STATE_FILE: &str = "peerway.db";
+
+/// The master key in the state folder.
+pub const MASTER_KEY_FILE: &str = "master.key";
+
 /// The configuration of one server process.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{self, Admin, BindError, Socket};
 use crate::clock::{Clock, SystemClock};
-use crate::config::ServerConfig;
+use crate::config::{MASTER_KEY_FILE, STATE_FILE, ServerConfig};
 use crate::core::{Core, Rules};
 use crate::error::OpenError;
 use crate::http::{self, PublicApi};
@@ -28,10 +28,6 @@ use crate::seed::{Seed, SeedError};
 use crate::sync::{self, Sessions};
 use crate::telemetry::Telemetry;
 use crate::tls::{self, Authority, ServerIdentity, TlsError};
-
-/// The state's file in the state folder.
-const STATE_FILE: &str = "peerway.db";
-const MASTER_KEY_FILE: &str = "master.key";
 
 /// How long what was begun may take to finish after the server was asked to stop.
 const DRAIN_TIME_LIMIT: Duration = Duration::from_secs(10);

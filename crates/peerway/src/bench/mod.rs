@@ -1,0 +1,10 @@
+//! The load generators: they start what they measure, load it and report what they found.
+//!
+//! [`api`] measures the public API. Nothing here is used by a server or a gateway.
+
+pub mod api;
+mod load;
+mod process;
+mod report;
+mod script;
+mod seed;
