@@ -1,5 +1,7 @@
 //! What use cases answer, freed from any dialect.
 
+use std::sync::Arc;
+
 use crate::id::{AppId, TaskId};
 use crate::peering::PeeringConnection;
 use crate::task::Task;
@@ -82,8 +84,8 @@ pub struct RouteTableView {
 /// A peering with what is shown of its two accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeeringView {
-    /// The peering.
-    pub peering: PeeringConnection,
+    /// The peering, shared with the state that it was read from.
+    pub peering: Arc<PeeringConnection>,
     /// The requester's application number.
     pub requester_app_id: AppId,
     /// The accepter's application number.

@@ -9,6 +9,8 @@ mod index;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use model::{
     AccessKey, Account, AppId, Gateway, GatewayId, JoinToken, LegacyRouteTableId, LegacySubnetId,
     LegacyVpcId, PeeringConnection, PeeringConnectionId, Quotas, Region, RouteTable, RouteTableId,
@@ -22,6 +24,9 @@ use store::{Change, Revision, Snapshot, Write};
 type Map<K, V> = HashTrieMapSync<K, V>;
 type OrderedMap<K, V> = RedBlackTreeMapSync<K, V>;
 type OrderedSet<T> = RedBlackTreeSetSync<T>;
+/// Peerings in an order. The values are shared with the other maps, so that a list is read without
+/// looking each of its members up.
+type Peerings<K> = OrderedMap<K, Arc<PeeringConnection>>;
 
 /// The state at one revision. A clone is cheap and shares everything.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,7 +39,7 @@ pub struct Catalog {
     vpcs: Map<VpcId, Vpc>,
     subnets: Map<SubnetId, Subnet>,
     route_tables: Map<RouteTableId, RouteTable>,
-    peerings: OrderedMap<PeeringConnectionId, PeeringConnection>,
+    peerings: Peerings<PeeringConnectionId>,
     tasks: OrderedMap<TaskId, Task>,
     gateways: OrderedMap<GatewayId, Gateway>,
     join_tokens: OrderedMap<[u8; 32], JoinToken>,
@@ -48,8 +53,8 @@ pub struct Catalog {
     account_vpcs: Map<(Uin, Region), OrderedSet<VpcId>>,
     vpc_subnets: Map<VpcId, OrderedSet<SubnetId>>,
     vpc_route_tables: Map<VpcId, OrderedSet<RouteTableId>>,
-    vpc_peerings: Map<VpcId, OrderedSet<PeeringConnectionId>>,
-    visible_peerings: Map<(Uin, Region), OrderedSet<(UnixMillis, PeeringConnectionId)>>,
+    vpc_peerings: Map<VpcId, Peerings<PeeringConnectionId>>,
+    visible_peerings: Map<(Uin, Region), Peerings<(UnixMillis, PeeringConnectionId)>>,
     deadlines: OrderedSet<(UnixMillis, PeeringConnectionId)>,
     running_tasks: OrderedSet<TaskId>,
     ended_tasks: OrderedSet<(UnixMillis, TaskId)>,
@@ -182,12 +187,29 @@ impl Catalog {
 
     /// A peering by its id, whoever asks.
     pub fn peering(&self, id: PeeringConnectionId) -> Option<&PeeringConnection> {
+        self.shared_peering(id).map(Arc::as_ref)
+    }
+
+    /// As [`Catalog::peering`], for who keeps it longer than the catalog.
+    pub(crate) fn shared_peering(
+        &self,
+        id: PeeringConnectionId,
+    ) -> Option<&Arc<PeeringConnection>> {
         self.peerings.get(&id)
     }
 
     /// Every recorded peering, by id.
     pub fn peerings(&self) -> impl Iterator<Item = &PeeringConnection> {
-        self.peerings.values()
+        self.peerings.values().map(Arc::as_ref)
+    }
+
+    /// The recorded peerings of a VPC, by id, for who keeps them longer than the catalog.
+    pub(crate) fn shared_peerings_of(
+        &self,
+        vpc: VpcId,
+    ) -> impl Iterator<Item = &Arc<PeeringConnection>> {
+        let peerings = self.vpc_peerings.get(&vpc);
+        peerings.into_iter().flat_map(Peerings::values)
     }
 
     /// The peerings that an account sees from its ends in a region, in order of creation, and how
@@ -198,14 +220,11 @@ impl Catalog {
         region: Region,
     ) -> (
         usize,
-        impl DoubleEndedIterator<Item = &PeeringConnection> + '_,
+        impl DoubleEndedIterator<Item = &Arc<PeeringConnection>> + '_,
     ) {
         let visible = self.visible_peerings.get(&(account, region));
-        let peerings = visible
-            .into_iter()
-            .flat_map(OrderedSet::iter)
-            .filter_map(|(_, id)| self.peerings.get(id));
-        (visible.map_or(0, OrderedSet::size), peerings)
+        let peerings = visible.into_iter().flat_map(Peerings::values);
+        (visible.map_or(0, Peerings::size), peerings)
     }
 
     /// A task by its id, whoever asks.
@@ -354,7 +373,7 @@ impl World for Catalog {
     }
 
     fn peerings_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &PeeringConnection> + '_> {
-        Box::new(members(&self.vpc_peerings, &vpc).filter_map(|id| self.peerings.get(id)))
+        Box::new(self.shared_peerings_of(vpc).map(Arc::as_ref))
     }
 
     fn gateway(&self, id: GatewayId) -> Option<&Gateway> {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use model::{PeeringConnection, PeeringState, Region, Side, Task, TaskState, Uin, UnixMillis};
 use store::record::{Key, LegacyId, LegacyIndex, Record};
 
-use super::{Catalog, Map, OrderedSet};
+use super::{Catalog, Map, OrderedSet, Peerings};
 
 impl Catalog {
     /// Adds a record whose key is absent.
@@ -106,12 +107,14 @@ impl Catalog {
     }
 
     fn insert_peering(&mut self, peering: PeeringConnection) {
+        let peering = Arc::new(peering);
         for side in [Side::Requester, Side::Accepter] {
-            add(&mut self.vpc_peerings, peering.end(side).vpc, peering.id);
+            let vpc = peering.end(side).vpc;
+            list(&mut self.vpc_peerings, vpc, peering.id, &peering);
         }
-        let entry = (peering.created_at, peering.id);
+        let place = (peering.created_at, peering.id);
         for viewer in viewers(&peering) {
-            add(&mut self.visible_peerings, viewer, entry);
+            list(&mut self.visible_peerings, viewer, place, &peering);
         }
         if let PeeringState::Pending { expires_at } = peering.state {
             self.deadlines.insert_mut((expires_at, peering.id));
@@ -121,11 +124,11 @@ impl Catalog {
 
     fn remove_peering(&mut self, peering: &PeeringConnection) {
         for side in [Side::Requester, Side::Accepter] {
-            remove(&mut self.vpc_peerings, &peering.end(side).vpc, &peering.id);
+            unlist(&mut self.vpc_peerings, &peering.end(side).vpc, &peering.id);
         }
-        let entry = (peering.created_at, peering.id);
+        let place = (peering.created_at, peering.id);
         for viewer in viewers(peering) {
-            remove(&mut self.visible_peerings, &viewer, &entry);
+            unlist(&mut self.visible_peerings, &viewer, &place);
         }
         if let PeeringState::Pending { expires_at } = peering.state {
             self.deadlines.remove_mut(&(expires_at, peering.id));
@@ -189,6 +192,33 @@ fn remove<K: Hash + Eq + Clone, T: Ord + Clone>(
     members.remove_mut(member);
     // An index without empty sets is the same however it came about.
     if members.is_empty() {
+        index.remove_mut(key);
+    }
+}
+
+fn list<K: Hash + Eq + Clone, P: Ord>(
+    index: &mut Map<K, Peerings<P>>,
+    key: K,
+    place: P,
+    peering: &Arc<PeeringConnection>,
+) {
+    let peering = Arc::clone(peering);
+    match index.get_mut(&key) {
+        Some(peerings) => peerings.insert_mut(place, peering),
+        None => {
+            let mut peerings = Peerings::new_sync();
+            peerings.insert_mut(place, peering);
+            index.insert_mut(key, peerings);
+        }
+    }
+}
+
+fn unlist<K: Hash + Eq + Clone, P: Ord>(index: &mut Map<K, Peerings<P>>, key: &K, place: &P) {
+    let Some(peerings) = index.get_mut(key) else {
+        return;
+    };
+    peerings.remove_mut(place);
+    if peerings.is_empty() {
         index.remove_mut(key);
     }
 }

@@ -2,6 +2,7 @@
 //! catalog.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use model::command::{
     Direction, Order, Paging, PeeringQuery, PeeringStateFilter, RouteTableQuery, SubnetQuery,
@@ -118,8 +119,8 @@ pub(super) fn peerings(
     caller: Uin,
     query: &PeeringQuery,
 ) -> Result<Outcome, UseCaseError> {
-    let view = |peering: &PeeringConnection| PeeringView {
-        peering: peering.clone(),
+    let view = |peering: &Arc<PeeringConnection>| PeeringView {
+        peering: Arc::clone(peering),
         requester_app_id: catalog.app_id(peering.requester.owner),
         accepter_app_id: catalog.app_id(peering.accepter.owner),
     };
@@ -127,24 +128,24 @@ pub(super) fn peerings(
         .vpc
         .map(|vpc| vpc_of(catalog, caller, query.region, vpc).map(|vpc| vpc.id))
         .transpose()?;
-    let is_wanted = |peering: &&PeeringConnection| {
+    let is_wanted = |peering: &&Arc<PeeringConnection>| {
         requester.is_none_or(|vpc| peering.requester.vpc == vpc)
             && contains(peering.name.as_str(), query.name.as_deref())
             && query
                 .state
                 .is_none_or(|state| state == filter_of(&peering.state))
     };
-    let is_seen = |peering: &&PeeringConnection| is_seen_from(peering, caller, query.region);
+    let is_seen = |peering: &&Arc<PeeringConnection>| is_seen_from(peering, caller, query.region);
 
-    let found: Vec<&PeeringConnection> = match (query.peering, requester) {
+    let found: Vec<&Arc<PeeringConnection>> = match (query.peering, requester) {
         (Some(id), _) => catalog
-            .peering(id)
+            .shared_peering(id)
             .into_iter()
             .filter(is_seen)
             .filter(is_wanted)
             .collect(),
         (None, Some(vpc)) => catalog
-            .peerings_of(vpc)
+            .shared_peerings_of(vpc)
             .filter(is_seen)
             .filter(is_wanted)
             .collect(),

@@ -1,5 +1,7 @@
 //! From outcomes to JSON, whole bodies compared.
 
+use std::sync::Arc;
+
 use model::outcome::{Page, PeeringView, RouteTableView, SubnetView, VpcView};
 use model::peering::{ChargeType, QosLevel};
 use model::{
@@ -66,7 +68,7 @@ fn subnet() -> SubnetView {
 fn peering(state: PeeringState) -> PeeringView {
     let accepter = vpc("sh_vpc_20", "vpc-kx49lmyv", "10.1.0.0/16");
     PeeringView {
-        peering: PeeringConnection {
+        peering: Arc::new(PeeringConnection {
             id: "pcx-dt8c7fa0".parse().unwrap(),
             name: Name::new("demo").unwrap(),
             requester: PeeringEnd::from(&own_vpc()),
@@ -78,7 +80,7 @@ fn peering(state: PeeringState) -> PeeringView {
             state,
             task: None,
             created_at: CREATED,
-        },
+        }),
         requester_app_id: AppId(1_351_000_042),
         accepter_app_id: AppId(1_351_000_043),
     }
