@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use api::tencent::signature::PATH;
 use api::tencent::{
     ApiError, CONTENT_TYPE, Common, Limits, Method, ParameterLimits, Parameters, ParametersError,
-    SignedRequest, action, parse_command, render, render_error, verify,
+    Rows, SignedRequest, action, parse_command, render_error, verify,
 };
 use bytes::Bytes;
 use futures::FutureExt;
@@ -51,6 +51,7 @@ pub struct PublicApi {
     core: Arc<Core>,
     sessions: Arc<Sessions>,
     telemetry: Arc<Telemetry>,
+    rows: Rows,
     limits: Limits,
     parameter_limits: ParameterLimits,
     clock_window: Duration,
@@ -81,6 +82,7 @@ impl PublicApi {
             core,
             sessions,
             telemetry,
+            rows: Rows::default(),
             limits,
             parameter_limits: ParameterLimits::default(),
             clock_window,
@@ -120,7 +122,7 @@ impl PublicApi {
         // The panic itself was printed by the panic hook.
         let outcome = outcome.unwrap_or(Err(ApiError::Internal));
         let (code, body) = match &outcome {
-            Ok(outcome) => (0, render(outcome)),
+            Ok(outcome) => (0, self.rows.render(outcome)),
             Err(error) => (error.code().0, render_error(error)),
         };
         self.telemetry.request(seen.action, code, begun.elapsed());

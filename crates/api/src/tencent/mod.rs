@@ -17,5 +17,5 @@ pub mod signature;
 pub use error::ApiError;
 pub use parameters::{ParameterLimits, Parameters, ParametersError};
 pub use request::{AllowedBandwidths, Common, Limits, Parsed, parse, parse_command};
-pub use response::{CONTENT_TYPE, render, render_error};
+pub use response::{CONTENT_TYPE, Rows, render, render_error};
 pub use signature::{Method, SignatureError, SignatureMethod, SignedRequest, sign, verify};

@@ -9,6 +9,7 @@
 mod network;
 mod peering;
 mod route;
+mod rows;
 
 use model::{Outcome, UnixMillis};
 use serde::Serialize;
@@ -18,6 +19,8 @@ use self::network::{CreatedSubnetBody, SubnetBody, SubnetsCreatedBody, VpcBody, 
 use self::peering::{PeeringBody, TaskResultBody, TaskStartedBody};
 use self::route::RouteTableBody;
 use super::error::ApiError;
+
+pub use self::rows::Rows;
 
 /// The media type of every answer. The HTTP status is always 200.
 pub const CONTENT_TYPE: &str = "application/json; charset=utf-8";

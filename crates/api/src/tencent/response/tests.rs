@@ -175,6 +175,42 @@ fn a_peering_has_the_types_that_clients_decode() {
 }
 
 #[test]
+fn kept_rows_are_those_that_would_be_rendered() {
+    let rows = Rows::default();
+    let check = |items: Vec<PeeringView>| {
+        let outcome = Outcome::Peerings(Page { total: 77, items });
+        // The first time they are rendered, the second time they are there.
+        for _ in 0..2 {
+            assert_eq!(rows.render(&outcome), render(&outcome));
+        }
+    };
+    let active = peering(PeeringState::Active { since: CREATED });
+    let other = PeeringView {
+        peering: Arc::new(PeeringConnection {
+            id: "pcx-other000".parse().unwrap(),
+            ..PeeringConnection::clone(&active.peering)
+        }),
+        ..active.clone()
+    };
+    check(vec![]);
+    check(vec![active.clone()]);
+    check(vec![other, active.clone()]);
+    // The same id with other contents.
+    let since = CREATED;
+    check(vec![peering(PeeringState::Rejected { since })]);
+    check(vec![PeeringView {
+        requester_app_id: AppId(1),
+        ..active.clone()
+    }]);
+    check(vec![PeeringView {
+        accepter_app_id: AppId(2),
+        ..active
+    }]);
+    let done = Outcome::Done;
+    assert_eq!(rows.render(&done), render(&done));
+}
+
+#[test]
 fn states_have_their_documented_numbers() {
     let since = CREATED;
     for (state, number) in [
