@@ -4,8 +4,10 @@
 //! other. The last of several equal names wins, as in PHP. Broken `%` escapes stay as they are, also
 //! as in PHP; text that is not UTF-8 is an error, because no signature over it could be checked.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -103,18 +105,31 @@ pub enum ParametersError {
 }
 
 /// The decoded parameters of a request, in the order received.
+///
+/// All text lies in one buffer: a request has a dozen parameters, and allocating each name and value
+/// for itself took longer than decoding them.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Parameters {
-    pairs: Vec<(String, String)>,
-    // Normalised name to the last pair of that name.
-    index: BTreeMap<String, usize>,
+    text: String,
+    pairs: Vec<Pair>,
+    /// The positions of the pairs that count, by normalised name.
+    index: Vec<usize>,
+}
+
+/// Where the parts of a parameter lie in the text.
+#[derive(Clone, PartialEq, Eq)]
+struct Pair {
+    name: Range<usize>,
+    /// The same as `name`, unless that has a `_`.
+    normalised: Range<usize>,
+    value: Range<usize>,
 }
 
 impl std::fmt::Debug for Parameters {
     // Values can be credentials, so only the names are shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()
-            .entries(self.pairs.iter().map(|(name, _)| name))
+            .entries(self.pairs().map(|(name, _)| name))
             .finish()
     }
 }
@@ -161,34 +176,65 @@ impl Parameters {
     }
 
     /// Adds a parameter. No bounds apply: this is for building requests.
-    pub fn push(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        let name = name.into();
-        self.index.insert(normalised(&name), self.pairs.len());
-        self.pairs.push((name, value.into()));
+    pub fn push(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
+        let (name, value) = (self.append(name.as_ref()), self.append(value.as_ref()));
+        self.add(name, value);
+    }
+
+    fn append(&mut self, text: &str) -> Range<usize> {
+        let start = self.text.len();
+        self.text.push_str(text);
+        start..self.text.len()
+    }
+
+    /// Makes a pair of what lies in the text.
+    fn add(&mut self, name: Range<usize>, value: Range<usize>) {
+        let normalised = match normalised(&self.text[name.clone()]) {
+            Cow::Borrowed(_) => name.clone(),
+            Cow::Owned(text) => self.append(&text),
+        };
+        let position = self.pairs.len();
+        match self.find(&self.text[normalised.clone()]) {
+            Ok(place) => self.index[place] = position,
+            Err(place) => self.index.insert(place, position),
+        }
+        self.pairs.push(Pair {
+            name,
+            normalised,
+            value,
+        });
+    }
+
+    /// The place of a normalised name in the index, or where it would have to be.
+    fn find(&self, normalised: &str) -> Result<usize, usize> {
+        self.index.binary_search_by(|position| {
+            self.text[self.pairs[*position].normalised.clone()].cmp(normalised)
+        })
     }
 
     /// The value of a parameter; the last one of that name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let position = match self.index.get(name) {
-            Some(position) => position,
-            None => self.index.get(&normalised(name))?,
-        };
-        Some(&self.pairs[*position].1)
+        let place = self.find(&normalised(name)).ok()?;
+        Some(&self.text[self.pairs[self.index[place]].value.clone()])
     }
 
     /// All pairs in the order received, repeated names included.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.pairs.iter().map(|pair| {
+            (
+                &self.text[pair.name.clone()],
+                &self.text[pair.value.clone()],
+            )
+        })
     }
 
     /// The pairs that count: for every name the last one. Ordered by name in ASCII order, `_`
     /// taken as `.`; each with the normalised name, the name as received, and the value.
     pub fn effective(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.index.iter().map(|(normalised, position)| {
-            let (name, value) = &self.pairs[*position];
-            (normalised.as_str(), name.as_str(), value.as_str())
+        self.index.iter().map(|position| {
+            let pair = &self.pairs[*position];
+            let text = |range: &Range<usize>| &self.text[range.clone()];
+            (text(&pair.normalised), text(&pair.name), text(&pair.value))
         })
     }
 
@@ -216,15 +262,17 @@ impl Parameters {
     /// The name of the first parameter under `name.` whose index is not a plain decimal number.
     pub fn indexes(&self, name: &str) -> Result<Vec<u32>, String> {
         let prefix = format!("{}.", normalised(name));
-        let mut indexes = std::collections::BTreeSet::new();
+        let mut indexes = BTreeSet::new();
+        let (Ok(first) | Err(first)) = self.find(&prefix);
         let under = self
-            .index
-            .range(prefix.clone()..)
-            .take_while(|(key, _)| key.starts_with(&prefix));
-        for (key, _) in under {
+            .effective()
+            .skip(first)
+            .map(|(key, _, _)| key)
+            .take_while(|key| key.starts_with(&prefix));
+        for key in under {
             let index = key[prefix.len()..].split('.').next().unwrap_or_default();
             let canonical = index.parse::<u32>().ok().filter(|n| n.to_string() == index);
-            indexes.insert(canonical.ok_or_else(|| key.clone())?);
+            indexes.insert(canonical.ok_or_else(|| key.to_owned())?);
         }
         Ok(indexes.into_iter().collect())
     }
@@ -232,7 +280,7 @@ impl Parameters {
     /// The form-encoded text, for a query string or a body.
     pub fn to_form(&self) -> String {
         let mut text = String::new();
-        for (name, value) in &self.pairs {
+        for (name, value) in self.pairs() {
             if !text.is_empty() {
                 text.push('&');
             }
@@ -243,10 +291,11 @@ impl Parameters {
         text
     }
 
+    /// Adds a pair that was received and decoded into the end of the text.
     fn receive(
         &mut self,
-        name: String,
-        value: String,
+        name: Range<usize>,
+        value: Range<usize>,
         limits: &ParameterLimits,
     ) -> Result<(), ParametersError> {
         if self.pairs.len() == limits.count {
@@ -254,25 +303,40 @@ impl Parameters {
                 limit: limits.count,
             });
         }
-        if name.len() > limits.name_bytes {
-            let end = name.floor_char_boundary(limits.name_bytes.min(64));
+        let text = &self.text[name.clone()];
+        if text.len() > limits.name_bytes {
+            let end = text.floor_char_boundary(limits.name_bytes.min(64));
             return Err(ParametersError::NameTooLong {
-                name: name[..end].to_owned(),
+                name: text[..end].to_owned(),
                 limit: limits.name_bytes,
             });
         }
         if value.len() > limits.value_bytes {
             return Err(ParametersError::ValueTooLong {
-                name,
+                name: text.to_owned(),
                 limit: limits.value_bytes,
             });
         }
-        self.push(name, value);
+        self.add(name, value);
         Ok(())
+    }
+
+    /// Decodes a part of a form into the end of the text. `None` when it is not UTF-8.
+    fn unescape(&mut self, part: &[u8]) -> Option<Range<usize>> {
+        let is_plain = |byte: &u8| !matches!(byte, b'%' | b'+');
+        if part.iter().all(is_plain) {
+            return std::str::from_utf8(part).ok().map(|text| self.append(text));
+        }
+        let spaced: Vec<u8> = part
+            .iter()
+            .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+            .collect();
+        let decoded = percent_decode(&spaced).decode_utf8().ok()?;
+        Some(self.append(&decoded))
     }
 }
 
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Parameters {
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Parameters {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         let mut parameters = Parameters::default();
         for (name, value) in pairs {
@@ -282,12 +346,19 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Parameters {
     }
 }
 
-fn normalised(name: &str) -> String {
-    name.replace('_', ".")
+fn normalised(name: &str) -> Cow<'_, str> {
+    if name.contains('_') {
+        Cow::Owned(name.replace('_', "."))
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 fn decode_form(text: &[u8], limits: &ParameterLimits) -> Result<Parameters, ParametersError> {
-    let mut parameters = Parameters::default();
+    let mut parameters = Parameters {
+        text: String::with_capacity(text.len()),
+        ..Parameters::default()
+    };
     for (position, segment) in text.split(|byte| *byte == b'&').enumerate() {
         let (name, value) = match segment.iter().position(|byte| *byte == b'=') {
             Some(at) => (&segment[..at], &segment[at + 1..]),
@@ -297,24 +368,18 @@ fn decode_form(text: &[u8], limits: &ParameterLimits) -> Result<Parameters, Para
         if name.is_empty() {
             continue;
         }
-        let name =
-            String::from_utf8(unescape(name)).map_err(|_| ParametersError::NameEncoding {
+        let name = parameters
+            .unescape(name)
+            .ok_or(ParametersError::NameEncoding {
                 position: position + 1,
             })?;
-        match String::from_utf8(unescape(value)) {
-            Ok(value) => parameters.receive(name, value, limits)?,
-            Err(_) => return Err(ParametersError::ValueEncoding { name }),
-        }
+        let Some(value) = parameters.unescape(value) else {
+            let name = parameters.text[name].to_owned();
+            return Err(ParametersError::ValueEncoding { name });
+        };
+        parameters.receive(name, value, limits)?;
     }
     Ok(parameters)
-}
-
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let spaced: Vec<u8> = text
-        .iter()
-        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
-        .collect();
-    percent_decode(&spaced).collect()
 }
 
 fn decode_multipart(
@@ -345,12 +410,14 @@ fn decode_multipart(
             if name.contains('\u{fffd}') {
                 return Err(ParametersError::NameEncoding { position });
             }
-            let name = name.to_owned();
+            let name = parameters.append(name);
             let value = part.bytes().await.map_err(unreadable)?;
-            match String::from_utf8(value.into()) {
-                Ok(value) => parameters.receive(name, value, limits)?,
-                Err(_) => return Err(ParametersError::ValueEncoding { name }),
-            }
+            let Ok(value) = std::str::from_utf8(&value) else {
+                let name = parameters.text[name].to_owned();
+                return Err(ParametersError::ValueEncoding { name });
+            };
+            let value = parameters.append(value);
+            parameters.receive(name, value, limits)?;
         }
         Ok(parameters)
     };
