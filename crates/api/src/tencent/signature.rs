@@ -6,8 +6,7 @@
 //! reading: the host that the client believes in, whether names are sorted before or after the
 //! replacement, and whether values that start with `@` count in a POST.
 
-use std::collections::BTreeSet;
-
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -104,15 +103,15 @@ const SHOWN_CHARS: usize = 400;
 /// Signs a request: the value of `Signature`, base64. `SignatureMethod` is taken from the
 /// parameters. Values that start with `@` are signed like all others.
 pub fn sign(request: &SignedRequest<'_>, secret_key: &[u8]) -> String {
-    let text = string_to_sign(request);
-    let tag = hmac::sign(&digest_of(request).key(secret_key), text.as_bytes());
-    STANDARD.encode(tag.as_ref())
+    let parameters = joined(request, NameOrder::ReplaceThenSort, AtValues::Signed);
+    let key = digest_of(request).key(secret_key);
+    STANDARD.encode(tag_of(&key, request, request.host, &parameters))
 }
 
 /// The string to sign, with the host as given.
 pub fn string_to_sign(request: &SignedRequest<'_>) -> String {
     let parameters = joined(request, NameOrder::ReplaceThenSort, AtValues::Signed);
-    prefixed(request, request.host, &parameters)
+    parts(request, request.host, &parameters).concat()
 }
 
 /// Verifies the parameter `Signature` under every reading that a known client uses. Each comparison
@@ -133,21 +132,10 @@ pub fn verify(request: &SignedRequest<'_>, secret_key: &[u8]) -> Result<(), Sign
     if tag.len() != key.algorithm().tag_len() {
         return Err(SignatureError::Encoding);
     }
-    let mut readings = BTreeSet::new();
-    let at_values: &[AtValues] = match request.method {
-        Method::Get => &[AtValues::Signed],
-        Method::Post => &[AtValues::LeftOut, AtValues::Signed],
-    };
-    for at_values in at_values {
-        for order in [NameOrder::ReplaceThenSort, NameOrder::SortThenReplace] {
-            readings.insert(joined(request, order, *at_values));
-        }
-    }
-    let hosts = host_candidates(request.host);
-    let verifies = readings.iter().any(|parameters| {
-        hosts.iter().any(|host| {
-            let text = prefixed(request, host, parameters);
-            hmac::verify(&key, text.as_bytes(), &tag).is_ok()
+    let verifies = readings(request).any(|parameters| {
+        host_candidates(request.host).any(|host| {
+            let signed = tag_of(&key, request, host, &parameters);
+            verify_slices_are_equal(signed.as_ref(), &tag).is_ok()
         })
     });
     if verifies {
@@ -163,13 +151,16 @@ fn digest_of(request: &SignedRequest<'_>) -> SignatureMethod {
     SignatureMethod::from_parameter(request.parameters.get("SignatureMethod"))
 }
 
-/// The hosts that a client may have signed: as received, without the port, and the vendor's.
-fn host_candidates(host: &str) -> BTreeSet<&str> {
+/// The hosts that a client may have signed: as received, without the port, and the vendor's. The
+/// first is by far the most frequent.
+fn host_candidates(host: &str) -> impl Iterator<Item = &str> {
     let bare = match host.rsplit_once(':') {
         Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
         Some(_) | None => host,
     };
-    BTreeSet::from([host, bare, CANONICAL_HOST])
+    let bare = Some(bare).filter(|bare| *bare != host);
+    let canonical = Some(CANONICAL_HOST).filter(|canonical| *canonical != host);
+    std::iter::once(host).chain(bare).chain(canonical)
 }
 
 #[derive(Clone, Copy)]
@@ -182,6 +173,30 @@ enum NameOrder {
 enum AtValues {
     Signed,
     LeftOut,
+}
+
+/// The parameters under every reading that differs for this request, each made when it is needed.
+fn readings<'a>(request: &'a SignedRequest<'_>) -> impl Iterator<Item = String> + use<'a> {
+    let has = |differs: fn(&str, &str) -> bool| {
+        let mut pairs = request.parameters.effective();
+        pairs.any(|(_, received, value)| differs(received, value))
+    };
+    let at_values: &[AtValues] =
+        if request.method == Method::Post && has(|_, value| value.starts_with('@')) {
+            &[AtValues::LeftOut, AtValues::Signed]
+        } else {
+            &[AtValues::Signed]
+        };
+    let orders: &[NameOrder] = if has(|received, _| received.contains('_')) {
+        &[NameOrder::ReplaceThenSort, NameOrder::SortThenReplace]
+    } else {
+        &[NameOrder::ReplaceThenSort]
+    };
+    at_values.iter().flat_map(move |at_values| {
+        orders
+            .iter()
+            .map(move |order| joined(request, *order, *at_values))
+    })
 }
 
 fn joined(request: &SignedRequest<'_>, order: NameOrder, at_values: AtValues) -> String {
@@ -199,19 +214,33 @@ fn joined(request: &SignedRequest<'_>, order: NameOrder, at_values: AtValues) ->
         NameOrder::ReplaceThenSort => {}
         NameOrder::SortThenReplace => covered.sort_by_key(|(_, received, _)| *received),
     }
-    let pairs: Vec<String> = covered
+    let length = covered
         .iter()
-        .map(|(name, _, value)| format!("{name}={value}"))
-        .collect();
-    pairs.join("&")
+        .map(|(name, _, value)| name.len() + value.len() + 2)
+        .sum();
+    let mut text = String::with_capacity(length);
+    for (name, _, value) in covered {
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text.push_str(name);
+        text.push('=');
+        text.push_str(value);
+    }
+    text
 }
 
-fn prefixed(request: &SignedRequest<'_>, host: &str, parameters: &str) -> String {
-    format!(
-        "{}{host}{}?{parameters}",
-        request.method.as_str(),
-        request.path
-    )
+/// The parts of the string to sign, in order.
+fn parts<'a>(request: &SignedRequest<'a>, host: &'a str, parameters: &'a str) -> [&'a str; 5] {
+    [request.method.as_str(), host, request.path, "?", parameters]
+}
+
+fn tag_of(key: &hmac::Key, request: &SignedRequest<'_>, host: &str, parameters: &str) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts(request, host, parameters) {
+        context.update(part.as_bytes());
+    }
+    context.sign()
 }
 
 #[cfg(test)]
