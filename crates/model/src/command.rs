@@ -2,6 +2,7 @@
 
 use crate::cidr::CidrBlock;
 use crate::id::{PeeringConnectionId, RouteTableRef, SubnetRef, TaskId, Uin, VpcRef};
+use crate::monitor::MonitorQuery;
 use crate::overlay::Bandwidth;
 use crate::peering::{ChargeType, QosLevel};
 use crate::region::{Region, Zone};
@@ -39,6 +40,8 @@ pub enum Command {
     PeeringList(PeeringQuery),
     /// Asks how far a task is.
     TaskResult(TaskId),
+    /// Asks what was measured of a peering.
+    MonitorData(MonitorQuery),
 }
 
 impl Command {
@@ -49,7 +52,8 @@ impl Command {
             | Command::SubnetList(_)
             | Command::RouteTableList(_)
             | Command::PeeringList(_)
-            | Command::TaskResult(_) => true,
+            | Command::TaskResult(_)
+            | Command::MonitorData(_) => true,
             Command::VpcCreate(_)
             | Command::SubnetCreate(_)
             | Command::RouteCreate(_)

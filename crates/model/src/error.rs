@@ -2,6 +2,7 @@
 
 use crate::admission::Refusal;
 use crate::id::TaskId;
+use crate::monitor::MonitorError;
 use crate::peering::TransitionError;
 
 /// Why a use case refused. The texts are for the caller and tell nothing about other tenants.
@@ -92,6 +93,9 @@ pub enum DomainError {
     /// Another action on the same peering is still running.
     #[error("task {0} is still running on this peering connection; retry when it has ended")]
     ActionLocked(TaskId),
+    /// What was measured is not told.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
     /// A parameter that is well-formed but not allowed.
     #[error("invalid parameter {name}: {reason}")]
     Parameter {

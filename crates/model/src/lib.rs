@@ -14,6 +14,7 @@ pub mod command;
 pub mod error;
 pub mod gateway;
 pub mod id;
+pub mod monitor;
 pub mod name;
 pub mod outcome;
 pub mod overlay;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::id::{AppId, TaskId};
+use crate::monitor::MonitorData;
 use crate::peering::PeeringConnection;
 use crate::task::Task;
 use crate::vpc::{RouteTable, Subnet, Vpc};
@@ -33,6 +34,8 @@ pub enum Outcome {
     TaskStarted(TaskId),
     /// How far a task is.
     TaskResult(Task),
+    /// What was measured of a peering.
+    MonitorData(MonitorData),
     /// It is done and there is nothing to tell.
     Done,
 }

@@ -7,7 +7,8 @@
 //!
 //! Nothing here knows what the values mean, except [`record`], which turns the aggregates of `model`
 //! into readable JSON and back. Nothing here decides: admission and quotas belong to the domain, and
-//! series of high volume (metrics points, remembered answers) are not kept in watched keys.
+//! series of high volume are not kept in watched keys: [`series`] has the measured ones in a file of
+//! their own.
 //!
 //! Start with [`Store`]. [`MemoryStore`] is the model that the others are compared with,
 //! [`SqliteStore`] the embedded default, and [`conformance`] is what a backend has to pass.
@@ -18,6 +19,7 @@ mod feed;
 mod limits;
 mod memory;
 pub mod record;
+pub mod series;
 mod sqlite;
 mod transaction;
 mod watch;

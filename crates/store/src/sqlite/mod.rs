@@ -4,8 +4,8 @@
 //! groups; [`reader`] serves snapshots and old changes from a connection of its own, so that
 //! reading never waits for the disk's sync; [`schema`] guards the file.
 
-mod reader;
-mod schema;
+pub(crate) mod reader;
+pub(crate) mod schema;
 mod writer;
 
 use std::path::Path;
@@ -80,7 +80,7 @@ impl SqliteStore {
     /// As [`SqliteStore::open`].
     pub fn open_with(path: &Path, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
         let lock = schema::lock(path)?;
-        let connection = schema::open_writer(path)?;
+        let connection = schema::open_writer(path, &schema::STATE)?;
         let writer = Writer::open(connection, lock, options.retention, FEED_RETENTION)?;
         let reader = Reader::open(path)?;
         let (feed, counters) = (writer.feed(), writer.counters());

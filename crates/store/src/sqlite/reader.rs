@@ -17,10 +17,10 @@ use super::schema;
 
 /// One read-only connection, used by one call at a time, off the async threads.
 #[derive(Debug)]
-pub(super) struct Reader(Mutex<Connection>);
+pub(crate) struct Reader(Mutex<Connection>);
 
 impl Reader {
-    pub(super) fn open(path: &Path) -> Result<Arc<Reader>, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Arc<Reader>, StoreError> {
         let connection = schema::open_reader(path)?;
         Ok(Arc::new(Reader(Mutex::new(connection))))
     }
@@ -35,7 +35,7 @@ impl Reader {
     }
 
     /// Runs a query in one read transaction, which sees one revision.
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         doing: &'static str,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,

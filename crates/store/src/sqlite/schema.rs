@@ -12,11 +12,24 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{BackendError, StoreError};
 
-/// Marks the file as ours, in the database header ("PWST").
-const APPLICATION_ID: i64 = 0x5057_5354;
+/// What a file of one kind holds, and how it came to that.
+pub(crate) struct Format {
+    /// Marks the file as of this kind, in the database header.
+    pub(crate) application_id: i64,
+    /// Migration `n` leads from schema version `n` to `n + 1`; version 0 is the empty file.
+    /// Published ones are never changed, only followed by new ones.
+    pub(crate) migrations: &'static [&'static str],
+    /// Sets a connection up for writing, before the migrations.
+    pub(crate) configure: fn(&Connection) -> rusqlite::Result<()>,
+}
 
-/// Migration `n` leads from schema version `n` to `n + 1`; version 0 is the empty file. Published
-/// ones are never changed, only followed by new ones.
+/// The format of the state ("PWST").
+pub(super) const STATE: Format = Format {
+    application_id: 0x5057_5354,
+    migrations: MIGRATIONS,
+    configure,
+};
+
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE entry (
         key TEXT NOT NULL PRIMARY KEY,
@@ -50,7 +63,7 @@ const FILE_MODE: u32 = 0o600;
 /// Takes the lock that makes this the only writer, as long as the file is held. The lock lies in
 /// a file beside the database, because closing any descriptor of the database itself would release
 /// SQLite's own POSIX locks on it.
-pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
     let open_error = |source: io::Error| StoreError::Open {
         path: path.to_owned(),
         source: BackendError::new("locking", source),
@@ -73,7 +86,7 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
 
 /// Creates or opens the database for the writer and brings it to the newest schema. A file of a
 /// newer schema, or of something else, is refused without being changed.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_writer(path: &Path, format: &Format) -> Result<Connection, StoreError> {
     let open_error = |doing| {
         move |source: rusqlite::Error| StoreError::Open {
             path: path.to_owned(),
@@ -87,14 +100,14 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection =
         Connection::open_with_flags(path, flags).map_err(open_error("opening the database"))?;
-    let version = check_schema(&connection, path)?;
-    configure(&connection).map_err(open_error("configuring the database"))?;
-    migrate(&mut connection, version, MIGRATIONS).map_err(open_error("migrating the schema"))?;
+    let version = check_schema(&connection, path, format)?;
+    (format.configure)(&connection).map_err(open_error("configuring the database"))?;
+    migrate(&mut connection, version, format).map_err(open_error("migrating the schema"))?;
     Ok(connection)
 }
 
 /// Opens the database for reading beside the writer.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags).map_err(|source| StoreError::Open {
         path: path.to_owned(),
@@ -103,7 +116,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// The schema version of a file that is ours or empty.
-fn check_schema(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+fn check_schema(connection: &Connection, path: &Path, format: &Format) -> Result<i64, StoreError> {
     let read = || -> rusqlite::Result<(i64, i64, i64)> {
         let application_id = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
         let version = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
@@ -123,12 +136,12 @@ fn check_schema(connection: &Connection, path: &Path) -> Result<i64, StoreError>
         }
     })?;
     let is_empty = application_id == 0 && version == 0 && tables == 0;
-    if !is_empty && application_id != APPLICATION_ID {
+    if !is_empty && application_id != format.application_id {
         return Err(StoreError::Foreign {
             path: path.to_owned(),
         });
     }
-    let supported = MIGRATIONS.len() as i64;
+    let supported = format.migrations.len() as i64;
     if version > supported {
         return Err(StoreError::NewerSchema {
             path: path.to_owned(),
@@ -140,6 +153,17 @@ fn check_schema(connection: &Connection, path: &Path) -> Result<i64, StoreError>
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    use_wal(connection)?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // Each checkpoint writes every page that the log holds once, however often it was written:
+    // a longer log writes hot pages less often.
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)
+}
+
+/// Switches to the log under which readers and the writer do not block each other.
+pub(crate) fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |row| {
         let mode: String = row.get(0)?;
         if mode == "wal" {
@@ -150,27 +174,21 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
         Err(rusqlite::Error::InvalidPath(PathBuf::from(
             "the file system does not support WAL mode",
         )))
-    })?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    // Each checkpoint writes every page that the log holds once, however often it was written:
-    // a longer log writes hot pages less often.
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)
+    })
 }
 
 /// Runs the migrations from a version on, all in one SQLite transaction.
-fn migrate(connection: &mut Connection, version: i64, migrations: &[&str]) -> rusqlite::Result<()> {
+fn migrate(connection: &mut Connection, version: i64, format: &Format) -> rusqlite::Result<()> {
     let done = usize::try_from(version).unwrap_or(usize::MAX);
-    let Some(missing @ [_, ..]) = migrations.get(done..) else {
+    let Some(missing @ [_, ..]) = format.migrations.get(done..) else {
         return Ok(());
     };
     let transaction = connection.transaction()?;
     for migration in missing {
         transaction.execute_batch(migration)?;
     }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", migrations.len() as i64)?;
+    transaction.pragma_update(None, "application_id", format.application_id)?;
+    transaction.pragma_update(None, "user_version", format.migrations.len() as i64)?;
     transaction.commit()
 }
 
@@ -207,6 +225,13 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::*;
 
+    fn format(migrations: &'static [&'static str]) -> Format {
+        Format {
+            migrations,
+            ..STATE
+        }
+    }
+
     fn version_of(connection: &Connection) -> i64 {
         connection
             .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -215,17 +240,17 @@ mod tests {
 
     #[test]
     fn an_older_schema_is_migrated_step_by_step_and_keeps_its_content() {
-        let steps = [
+        let steps: &[&str] = &[
             "CREATE TABLE t (x); INSERT INTO t VALUES (1)",
             "ALTER TABLE t ADD COLUMN y DEFAULT 7",
             "UPDATE t SET y = y + x",
         ];
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, 0, &steps[..1]).unwrap();
+        migrate(&mut connection, 0, &format(&steps[..1])).unwrap();
         assert_eq!(version_of(&connection), 1);
-        migrate(&mut connection, 1, &steps).unwrap();
+        migrate(&mut connection, 1, &format(steps)).unwrap();
         assert_eq!(version_of(&connection), 3);
-        migrate(&mut connection, 3, &steps).unwrap();
+        migrate(&mut connection, 3, &format(steps)).unwrap();
         let row = connection.query_row("SELECT x, y FROM t", [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
         });
@@ -235,8 +260,8 @@ mod tests {
     #[test]
     fn a_migration_that_fails_changes_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
-        let steps = ["CREATE TABLE t (x)", "NOT SQL"];
-        assert!(migrate(&mut connection, 0, &steps).is_err());
+        let steps = &["CREATE TABLE t (x)", "NOT SQL"];
+        assert!(migrate(&mut connection, 0, &format(steps)).is_err());
         assert_eq!(version_of(&connection), 0);
         assert!(!connection.table_exists(None, "t").unwrap());
     }

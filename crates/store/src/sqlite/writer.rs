@@ -385,7 +385,7 @@ mod tests {
     fn open(folder: &Path) -> Writer {
         let path = folder.join("state.db");
         let lock = schema::lock(&path).unwrap();
-        let connection = schema::open_writer(&path).unwrap();
+        let connection = schema::open_writer(&path, &schema::STATE).unwrap();
         Writer::open(connection, lock, Retention::default(), Retention::default()).unwrap()
     }
 
