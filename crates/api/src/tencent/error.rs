@@ -8,6 +8,7 @@ use model::admission::Refusal;
 use model::peering::TransitionError;
 
 use super::invented;
+use super::monitor::{self, MonitorParameterError};
 use super::parameters::ParametersError;
 use super::signature::SignatureError;
 
@@ -73,6 +74,9 @@ pub enum ApiError {
     /// The server cannot serve at the moment.
     #[error("the service is temporarily unavailable; retry later")]
     Unavailable,
+    /// A parameter of the monitor product, which has codes of its own.
+    #[error(transparent)]
+    Monitor(#[from] MonitorParameterError),
     /// A use case refused.
     #[error(transparent)]
     Domain(#[from] DomainError),
@@ -110,6 +114,7 @@ impl ApiError {
             ApiError::Internal => (6000, "InternalError"),
             ApiError::UnknownAction(_) => (6100, "InvalidAction.NotFound"),
             ApiError::Unavailable => (6200, "ServiceUnavailable"),
+            ApiError::Monitor(error) => error.code(),
             ApiError::Domain(error) => domain_code(error),
         }
     }
@@ -149,6 +154,7 @@ fn domain_code(error: &DomainError) -> (i32, &'static str) {
             TransitionError::WrongRole { .. } | TransitionError::WrongState { .. },
         ) => (5100, invented::PEERING_STATE_ERROR),
         DomainError::ActionLocked(_) => (5100, "ActionLocked"),
+        DomainError::Monitor(error) => monitor::code(error),
         DomainError::Parameter { .. } => (4000, "InvalidParameter"),
     }
 }

@@ -1,5 +1,6 @@
 //! The golden table of codes.
 
+use model::monitor::MonitorError;
 use model::{PeeringConnectionId, Side, TaskId, VpcId};
 
 use model::peering::PeeringEvent;
@@ -32,6 +33,20 @@ fn every_error() -> Vec<ApiError> {
         ApiError::UnknownAction("DescribeMoon".into()),
         ApiError::Unavailable,
     ];
+    errors.extend(
+        [
+            MonitorParameterError::Missing("metricName"),
+            MonitorParameterError::Invalid {
+                name: "period",
+                reason: "it is not 60 or 300".into(),
+            },
+            MonitorParameterError::Dimensions {
+                name: "dimensions.1".into(),
+                reason: "peeringConnectionId is the only dimension",
+            },
+        ]
+        .map(ApiError::Monitor),
+    );
     let (vpc, peering) = (VpcId::from_entropy(0), PeeringConnectionId::from_entropy(0));
     let (ten, eleven) = (
         "10.0.0.0/16".parse().unwrap(),
@@ -88,6 +103,14 @@ fn every_error() -> Vec<ApiError> {
                 event,
             }),
             DomainError::ActionLocked(TaskId(7)),
+            MonitorError::SourceNotFound("pcx-6gw5wvmk".into()).into(),
+            MonitorError::EndBeforeStart.into(),
+            MonitorError::TooManyPoints {
+                asked: 1442,
+                limit: 1440,
+            }
+            .into(),
+            MonitorError::Unavailable.into(),
             DomainError::Parameter {
                 name: "x",
                 reason: text(),

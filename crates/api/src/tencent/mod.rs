@@ -8,6 +8,7 @@
 pub mod action;
 pub mod error;
 pub mod invented;
+mod monitor;
 pub mod parameters;
 mod read;
 pub mod request;
@@ -15,6 +16,7 @@ pub mod response;
 pub mod signature;
 
 pub use error::ApiError;
+pub use monitor::MonitorParameterError;
 pub use parameters::{ParameterLimits, Parameters, ParametersError};
 pub use request::{AllowedBandwidths, Common, Limits, Parsed, parse, parse_command};
 pub use response::{CONTENT_TYPE, Rows, render, render_error};

@@ -4,8 +4,9 @@ use model::command::{
     Direction, Order, Paging, PeeringAction, PeeringCreate, PeeringModify, PeeringQuery,
     PeeringStateFilter, RouteChange, RouteSpec, SubnetSpec, VpcCreate,
 };
+use model::monitor::{Metric, MonitorQuery, Period};
 use model::peering::{ChargeType, QosLevel};
-use model::{Bandwidth, DomainError, TaskId, Uin, VpcRef, Zone};
+use model::{Bandwidth, DomainError, TaskId, Uin, UnixMillis, VpcRef, Zone};
 use proptest::prelude::*;
 
 use super::action::ACTIONS;
@@ -448,6 +449,104 @@ fn the_actions_are_sorted_and_find_themselves() {
     }
 }
 
+const MONITOR: &str = "Action=GetMonitorData&Region=gz&namespace=qce/pcx&metricName=inbandwidth\
+    &dimensions.0.name=peeringConnectionId&dimensions.0.value=pcx-6gw5wvmk";
+
+#[test]
+fn a_question_about_a_peering_is_understood() {
+    let query = MonitorQuery {
+        region: Region::Guangzhou,
+        peering: "pcx-6gw5wvmk".parse().unwrap(),
+        metric: Metric::InBandwidth,
+        metric_name: "inbandwidth",
+        period: Period::FiveMinutes,
+        start: None,
+        end: None,
+        utc_offset_millis: 8 * 3600 * 1000,
+    };
+    assert_eq!(command(MONITOR), Command::MonitorData(query.clone()));
+    let whole =
+        format!("{MONITOR}&period=60&startTime=2016-06-28+14:10:00&endTime=2016-06-28%2014:20:00");
+    // 06:10 UTC.
+    let start = 1_467_094_200_000;
+    assert_eq!(
+        command(&whole),
+        Command::MonitorData(MonitorQuery {
+            period: Period::Minute,
+            start: Some(UnixMillis(start)),
+            end: Some(UnixMillis(start + 600_000)),
+            ..query
+        })
+    );
+}
+
+#[test]
+fn metrics_have_short_and_later_names() {
+    for (name, expected) in [
+        ("outbandwidth", Metric::OutBandwidth),
+        ("inpkg", Metric::InPackets),
+        ("outpkg", Metric::OutPackets),
+        ("pkgdrop", Metric::DropShare),
+        ("InBandwidth", Metric::InBandwidth),
+        ("OutBandwidth", Metric::OutBandwidth),
+        ("InPkg", Metric::InPackets),
+        ("OutPkg", Metric::OutPackets),
+        ("PkgDrop", Metric::DropShare),
+        ("InbandRate", Metric::InUtilisation),
+        ("OutbandRate", Metric::OutUtilisation),
+    ] {
+        let Command::MonitorData(query) = command(&altered(MONITOR, "metricName", Some(name)))
+        else {
+            panic!("{name}");
+        };
+        assert_eq!((query.metric, query.metric_name), (expected, name));
+    }
+    // The namespace is written in capitals by the later edition.
+    command(&altered(MONITOR, "namespace", Some("QCE/PCX")));
+}
+
+#[test]
+fn a_question_that_is_not_right_is_refused_with_the_products_codes() {
+    let check = |name: &str, value: Option<&str>, code: i32| {
+        let error = refusal(&altered(MONITOR, name, value));
+        assert_eq!(error.code().0, code, "{name}={value:?}: {error}");
+        let is_named = error.to_string().contains(&format!("[{name}]"));
+        assert!(is_named || code == -502, "{name}={value:?}: {error}");
+    };
+    for name in [
+        "namespace",
+        "metricName",
+        "dimensions.0.name",
+        "dimensions.0.value",
+    ] {
+        check(name, None, -505);
+        check(name, Some(""), -505);
+    }
+    check("namespace", Some("qce/cvm"), -503);
+    check("metricName", Some("INBANDWIDTH"), -503);
+    check("dimensions.0.name", Some("vpcId"), -509);
+    check("dimensions.0.value", Some("nonsense"), -502);
+    check("period", Some("10"), -503);
+    check("period", Some("060"), -503);
+    for time in [
+        "2016-06-28",
+        "2016-6-28 14:10:00",
+        "2016-02-30 14:10:00",
+        "2016-06-28 24:00:00",
+        "2016-06-28T14:10:00",
+        "2016-06-28 14:10:0x",
+        "+016-06-28 14:10:00",
+        "yesterday",
+    ] {
+        check("startTime", Some(time), -503);
+        check("endTime", Some(time), -503);
+    }
+    let two = format!("{MONITOR}&dimensions.1.name=vpcId&dimensions.1.value=vpc-1");
+    assert_eq!(refusal(&two).code().0, -509);
+    let no_index = format!("{MONITOR}&dimensions.x.name=vpcId");
+    assert_eq!(refusal(&no_index).code().0, -509);
+}
+
 proptest! {
     #[test]
     fn no_value_makes_the_parser_panic(
@@ -457,7 +556,8 @@ proptest! {
             "peeringConnectionId", "taskId", "limit", "offset", "state", "cidrBlock", "vpcName",
             "subnetSet.0.cidrBlock", "subnetSet.0.zoneId", "subnetSet.1", "routeTableId",
             "routeSet.0.destinationCidrBlock", "routeSet.0.nextType", "routeSet.0.nextHub",
-            "zoneIds.0", "orderField", "type",
+            "zoneIds.0", "orderField", "type", "namespace", "metricName", "dimensions.0.name",
+            "dimensions.0.value", "period", "startTime", "endTime",
         ]), "([0-9./a-z_-]{0,12}|.{0,12})"), 0..12),
     ) {
         let mut parameters =
@@ -467,7 +567,8 @@ proptest! {
             parameters.push(name, value);
         }
         if let Err(error) = parse(&parameters, &Limits::default()) {
-            prop_assert!((4000..=6100).contains(&error.code().0));
+            let codes = if action == "GetMonitorData" { -513..=-502 } else { 4000..=6100 };
+            prop_assert!(codes.contains(&error.code().0));
         }
     }
 }

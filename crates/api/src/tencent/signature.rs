@@ -16,6 +16,9 @@ use super::parameters::Parameters;
 /// The host of the vendor's own service, which clients may keep in the string to sign.
 pub const CANONICAL_HOST: &str = "vpc.api.qcloud.com";
 
+/// The host of the vendor's monitor product, which is served here as well.
+pub const MONITOR_HOST: &str = "monitor.api.qcloud.com";
+
 /// The path of API 2.0, for all products.
 pub const PATH: &str = "/v2/index.php";
 
@@ -151,7 +154,7 @@ fn digest_of(request: &SignedRequest<'_>) -> SignatureMethod {
     SignatureMethod::from_parameter(request.parameters.get("SignatureMethod"))
 }
 
-/// The hosts that a client may have signed: as received, without the port, and the vendor's. The
+/// The hosts that a client may have signed: as received, without the port, and the vendor's two. The
 /// first is by far the most frequent.
 fn host_candidates(host: &str) -> impl Iterator<Item = &str> {
     let bare = match host.rsplit_once(':') {
@@ -159,8 +162,10 @@ fn host_candidates(host: &str) -> impl Iterator<Item = &str> {
         Some(_) | None => host,
     };
     let bare = Some(bare).filter(|bare| *bare != host);
-    let canonical = Some(CANONICAL_HOST).filter(|canonical| *canonical != host);
-    std::iter::once(host).chain(bare).chain(canonical)
+    let vendors = [CANONICAL_HOST, MONITOR_HOST].into_iter();
+    std::iter::once(host)
+        .chain(bare)
+        .chain(vendors.filter(move |vendors| *vendors != host))
 }
 
 #[derive(Clone, Copy)]

@@ -1,6 +1,7 @@
 //! The table of actions. How each reads its parameters is in a file per resource.
 
 mod field;
+mod monitor;
 mod network;
 mod peering;
 mod route;
@@ -54,6 +55,7 @@ pub const ACTIONS: &[Action] = &[
     in_region("EnableVpcPeeringConnectionEx", |region, p, _| {
         peering::action(region, p).map(Command::PeeringEnable)
     }),
+    in_region("GetMonitorData", monitor::data),
     in_region("ModifyVpcPeeringConnectionEx", peering::modify),
     in_region("RejectVpcPeeringConnectionEx", |region, p, _| {
         peering::action(region, p).map(Command::PeeringReject)

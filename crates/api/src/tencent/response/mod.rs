@@ -6,6 +6,7 @@
 //!
 //! How each resource looks is in a file of its own.
 
+mod monitor;
 mod network;
 mod peering;
 mod route;
@@ -15,6 +16,7 @@ use model::{Outcome, UnixMillis};
 use serde::Serialize;
 use time::{OffsetDateTime, UtcOffset};
 
+use self::monitor::MonitorBody;
 use self::network::{CreatedSubnetBody, SubnetBody, SubnetsCreatedBody, VpcBody, VpcCreatedBody};
 use self::peering::{PeeringBody, TaskResultBody, TaskStartedBody};
 use self::route::RouteTableBody;
@@ -43,6 +45,7 @@ pub fn render(outcome: &Outcome) -> Vec<u8> {
         // Only the number: a client decodes `uniqVpcPeerId` at this level as an integer.
         Outcome::TaskStarted(id) => success(&TaskStartedBody { task_id: id.0 }),
         Outcome::TaskResult(task) => success(&TaskResultBody::from(task)),
+        Outcome::MonitorData(data) => success(&MonitorBody::from(data)),
         Outcome::Done => success(&EmptyBody {}),
     }
 }
@@ -99,7 +102,7 @@ struct ListBody<T> {
 }
 
 /// The vendor's local time, UTC+8, as `YYYY-MM-DD HH:MM:SS`.
-fn local_time(at: UnixMillis) -> String {
+pub(super) fn local_time(at: UnixMillis) -> String {
     const LAST_SECOND_OF_9999: i64 = 253_402_300_799;
     const EIGHT_HOURS: i64 = 8 * 3600;
 

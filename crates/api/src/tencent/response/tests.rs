@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::monitor::{Counts, Metric, MonitorData, MonitorQuery, Period};
 use model::outcome::{Page, PeeringView, RouteTableView, SubnetView, VpcView};
 use model::peering::{ChargeType, QosLevel};
 use model::{
@@ -329,6 +330,39 @@ fn a_listed_route_table_starts_with_the_local_route_under_both_names() {
             "routeSet": routes, "routeTableSet": routes,
         }]}),
     );
+}
+
+#[test]
+fn what_was_measured_has_the_documented_shape() {
+    let query = MonitorQuery {
+        region: model::Region::Guangzhou,
+        peering: "pcx-6gw5wvmk".parse().unwrap(),
+        metric: Metric::OutBandwidth,
+        metric_name: "outbandwidth",
+        period: Period::FiveMinutes,
+        start: Some(CREATED),
+        end: Some(CREATED),
+        utc_offset_millis: 8 * 3_600_000,
+    };
+    let window = query.window(CREATED).unwrap();
+    let sent = Counts {
+        sent_bytes: 300 * 1_000_000 / 8 / 4,
+        ..Counts::default()
+    };
+    let data = MonitorData {
+        query,
+        window,
+        bandwidth: Bandwidth::from_mbps(20),
+        periods: vec![sent, Counts::default()],
+    };
+    let expected = json!({
+        "metricName": "outbandwidth",
+        "startTime": "2016-01-06 20:56:07",
+        "endTime": "2016-01-06 20:56:07",
+        "period": 300,
+        "dataPoints": [0.25, 0.0],
+    });
+    check(&Outcome::MonitorData(data), &expected);
 }
 
 #[test]
