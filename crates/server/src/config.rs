@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::core::Dataplane;
+use crate::history::DEFAULT_MAX_BYTES;
 
 /// The database in the state folder.
 pub const STATE_FILE: &str = "peerway.db";
@@ -40,6 +41,8 @@ pub struct ServerConfig {
     pub max_bandwidth_mbps: u32,
     /// Whether only the bandwidths of the vendor's page are accepted.
     pub documented_bandwidths_only: bool,
+    /// The most bytes that measured points take; the oldest go first. See [`crate::history`].
+    pub metrics_max_bytes: u64,
     /// Who carries the traffic.
     pub dataplane: Dataplane,
 }
@@ -62,6 +65,7 @@ impl ServerConfig {
             task_timeout: Duration::from_secs(60),
             max_bandwidth_mbps: 10_000,
             documented_bandwidths_only: false,
+            metrics_max_bytes: DEFAULT_MAX_BYTES,
             dataplane: Dataplane::Gateways,
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! [`core`] decides and commits; [`catalog`] is the state that it decides on. The edges know one
 //! thing each: [`http`] the public API, [`sync`] the gateways, [`admin`] the operator, [`telemetry`]
-//! who watches. [`reconcile`] moves what takes time: tasks, expiry, removal. Start with [`build`],
+//! who watches. [`reconcile`] moves what takes time: tasks, expiry, removal; [`history`] keeps what was
+//! measured. Start with [`build`],
 //! which puts them together, then [`core`].
 
 pub mod admin;
@@ -12,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod error;
+pub mod history;
 pub mod http;
 mod listener;
 pub mod reconcile;

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use api::sync::check_endpoint;
 use api::tencent::{AllowedBandwidths, Limits};
-use store::{SqliteStore, Store};
+use store::series::{SeriesOptions, SeriesStore, SqliteSeries};
+use store::{BackendError, SqliteStore, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -20,6 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{MASTER_KEY_FILE, STATE_FILE, ServerConfig};
 use crate::core::{Core, Rules};
 use crate::error::OpenError;
+use crate::history::{self, History};
 use crate::http::{self, PublicApi};
 use crate::listener::Lifetime;
 use crate::reconcile;
@@ -28,6 +30,9 @@ use crate::seed::{Seed, SeedError};
 use crate::sync::{self, Sessions};
 use crate::telemetry::Telemetry;
 use crate::tls::{self, Authority, ServerIdentity, TlsError};
+
+/// The measured points' file in the state folder.
+const SERIES_FILE: &str = "series.db";
 
 /// How long what was begun may take to finish after the server was asked to stop.
 const DRAIN_TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -67,7 +72,21 @@ pub enum StartError {
     Admin(#[from] BindError),
     /// The state cannot be opened.
     #[error("the state cannot be opened")]
-    Store(#[from] store::StoreError),
+    Store(#[from] StoreError),
+    /// The measured points cannot be opened.
+    #[error(
+        "the measured points in `{}` cannot be opened; only GetMonitorData needs them, so when the \
+         file is damaged, move it away to start with an empty one", path.display()
+    )]
+    Series {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// The measured points cannot be read.
+    #[error("the measured points cannot be read")]
+    History(#[source] BackendError),
     /// The master key cannot be used.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
@@ -98,6 +117,7 @@ pub struct Server {
     core: Arc<Core>,
     sessions: Arc<Sessions>,
     store: Arc<SqliteStore>,
+    series: Arc<SqliteSeries>,
     telemetry: Arc<Telemetry>,
     public: Arc<PublicApi>,
     https: Option<(TcpListener, SocketAddr, TlsAcceptor)>,
@@ -136,7 +156,12 @@ pub async fn build_with_clock(
         ..Rules::default()
     };
     let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-    let core = Core::open(shared, Arc::clone(&clock), master_key, rules).await?;
+    let series = open_series(&config, &*clock).await?;
+    let history = History::open(Arc::clone(&series) as Arc<dyn SeriesStore>)
+        .await
+        .map_err(StartError::History)?;
+    let core =
+        Core::open_with_history(shared, history, Arc::clone(&clock), master_key, rules).await?;
     if let Some(file) = &config.seed_file {
         let report = core.apply_seed(&Seed::load(file)?).await?;
         tracing::info!(file = %file.display(), ?report, "the seed is applied");
@@ -171,6 +196,7 @@ pub async fn build_with_clock(
         core,
         sessions,
         store,
+        series,
         telemetry,
         public,
         admin: (admin, socket),
@@ -214,6 +240,7 @@ impl Server {
             core,
             sessions,
             store,
+            series,
             telemetry,
             public,
             https,
@@ -239,6 +266,8 @@ impl Server {
         ));
         lifetime.spawn(admin::serve(admin.0, admin.1, lifetime.clone()));
         let stop = lifetime.stop.clone();
+        let measure = history::run(Arc::clone(&core), Arc::clone(&sessions), stop.clone());
+        lifetime.spawn(measure);
         lifetime.spawn(reconcile::run(Arc::clone(&core), sessions, stop));
         lifetime.spawn(fold(telemetry, lifetime.clone()));
         let mut revisions = core.revisions();
@@ -248,7 +277,8 @@ impl Server {
             () = async { while revisions.changed().await.is_ok() {} } => Err(RunError::StateLost),
         };
         drain(&lifetime).await;
-        release(store).await;
+        release("state", store).await;
+        release("history", series).await;
         ended
     }
 }
@@ -279,7 +309,7 @@ async fn drain(lifetime: &Lifetime) {
 }
 
 // The last holder closes the store; the core's follower is a task that ends a moment later.
-async fn release(store: Arc<SqliteStore>) {
+async fn release<T: Send + Sync + 'static>(what: &'static str, store: Arc<T>) {
     let alone = async {
         while Arc::strong_count(&store) > 1 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -289,11 +319,11 @@ async fn release(store: Arc<SqliteStore>) {
         .await
         .is_err()
     {
-        tracing::warn!("something still holds the state");
+        tracing::warn!(what, "something still holds a store");
     }
     // Closing waits for the disk.
     if let Err(error) = tokio::task::spawn_blocking(move || drop(store)).await {
-        tracing::error!(%error, "closing the state panicked");
+        tracing::error!(%error, what, "closing a store panicked");
     }
 }
 
@@ -380,6 +410,23 @@ async fn open_store(state_dir: &Path) -> Result<Arc<SqliteStore>, StartError> {
     let path = state_dir.join(STATE_FILE);
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await;
     Ok(Arc::new(opened.map_err(|_| StartError::Panicked)??))
+}
+
+async fn open_series(
+    config: &ServerConfig,
+    clock: &dyn Clock,
+) -> Result<Arc<SqliteSeries>, StartError> {
+    let path = config.state_dir.join(SERIES_FILE);
+    let options = SeriesOptions {
+        max_bytes: config.metrics_max_bytes,
+        now: clock.now(),
+    };
+    let file = path.clone();
+    let opened = tokio::task::spawn_blocking(move || SqliteSeries::open(&file, options)).await;
+    opened
+        .map_err(|_| StartError::Panicked)?
+        .map(Arc::new)
+        .map_err(|source| StartError::Series { path, source })
 }
 
 fn public_tls(identity: &ServerIdentity) -> Result<TlsAcceptor, TlsError> {

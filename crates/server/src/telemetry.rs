@@ -13,6 +13,7 @@ use store::SqliteStore;
 
 use crate::catalog::Catalog;
 use crate::core::Core;
+use crate::history::History;
 use crate::sync::{Session, Sessions};
 
 /// The bounds of the latency histogram, in seconds.
@@ -87,6 +88,7 @@ impl Telemetry {
         let catalog = core.catalog();
         now.state(&catalog);
         now.store(&self.store);
+        now.history(core.history());
         for (id, session) in sessions.all() {
             now.gateway(&catalog, id, &session);
         }
@@ -156,6 +158,29 @@ impl Snapshot {
             vec![],
         )
         .set(stats.largest_batch as f64);
+    }
+
+    fn history(&self, history: &History) {
+        let size = history.size();
+        for (name, text, value) in [
+            (
+                "peerway_history_points",
+                "Stored points: minutes of sides of peerings in which anything passed.",
+                size.points,
+            ),
+            (
+                "peerway_history_bytes",
+                "The size of the file of the points, without its log.",
+                size.bytes,
+            ),
+            (
+                "peerway_history_max_bytes",
+                "The size at which the oldest points go.",
+                size.max_bytes,
+            ),
+        ] {
+            self.gauge(name, text, vec![]).set(value as f64);
+        }
     }
 
     fn gateway(&self, catalog: &Catalog, id: GatewayId, session: &Session) {

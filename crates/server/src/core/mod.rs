@@ -9,6 +9,7 @@ mod account;
 mod commit;
 mod gateway;
 mod list;
+mod monitor;
 mod number;
 mod peering;
 mod route;
@@ -31,6 +32,7 @@ use tokio::task::JoinHandle;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::error::{OpenError, UseCaseError};
+use crate::history::History;
 use crate::sealing::{MasterKey, SealError, Secret};
 
 pub use account::{AccountCreate, CreatedKey, KeyCreate};
@@ -78,17 +80,33 @@ pub struct Core {
     catalog: Arc<ArcSwap<Catalog>>,
     revisions: watch::Receiver<Revision>,
     numbers: number::Numbers,
+    history: Arc<History>,
     follower: JoinHandle<()>,
 }
 
 impl Core {
-    /// Loads the catalog and starts to follow the store, until the value is dropped. Must be called
-    /// in a tokio runtime.
+    /// Loads the catalog and starts to follow the store, until the value is dropped; what is measured
+    /// ends with the process. Must be called in a tokio runtime.
     ///
     /// # Errors
     /// [`OpenError`], also when the master key is not the one that the access keys are sealed with.
     pub async fn open(
         store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        master_key: MasterKey,
+        rules: Rules,
+    ) -> Result<Arc<Core>, OpenError> {
+        let history = History::in_memory(clock.now());
+        Core::open_with_history(store, history, clock, master_key, rules).await
+    }
+
+    /// As [`Core::open`], with a history of the caller's.
+    ///
+    /// # Errors
+    /// As [`Core::open`].
+    pub async fn open_with_history(
+        store: Arc<dyn Store>,
+        history: Arc<History>,
         clock: Arc<dyn Clock>,
         master_key: MasterKey,
         rules: Rules,
@@ -117,6 +135,7 @@ impl Core {
             catalog,
             revisions,
             numbers,
+            history,
             follower,
         }))
     }
@@ -137,6 +156,11 @@ impl Core {
         &*self.clock
     }
 
+    /// What was measured.
+    pub fn history(&self) -> &Arc<History> {
+        &self.history
+    }
+
     /// The rules.
     pub fn rules(&self) -> &Rules {
         &self.rules
@@ -154,6 +178,10 @@ impl Core {
             Command::RouteTableList(query) => list::route_tables(&self.catalog(), caller, query),
             Command::PeeringList(query) => list::peerings(&self.catalog(), caller, query),
             Command::TaskResult(task) => list::task(&self.catalog(), caller, *task),
+            Command::MonitorData(query) => {
+                let now = self.now();
+                monitor::data(&self.catalog(), &self.history, caller, query, now).await
+            }
             Command::VpcCreate(ask) => {
                 self.decide(|draft| self.vpc_create(draft, caller, ask, None))
                     .await

@@ -102,6 +102,11 @@ impl Session {
         self.report.as_ref().map(|(_, report)| &**report)
     }
 
+    /// The last report of the last stream, and when it came.
+    pub fn dated_report(&self) -> Option<(UnixMillis, &Arc<Report>)> {
+        self.report.as_ref().map(|(at, report)| (*at, report))
+    }
+
     /// When the last report came.
     pub fn reported_at(&self) -> Option<UnixMillis> {
         self.report.as_ref().map(|(at, _)| *at)

@@ -13,7 +13,7 @@ use api::sync::{
 };
 use hyper_util::rt::TokioIo;
 use model::slice::GatewaySlice;
-use model::{GatewayId, Generation, PublicKey};
+use model::{GatewayId, Generation, PublicKey, Side};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio::net::TcpStream;
@@ -38,7 +38,33 @@ pub struct Claims {
     pub errors: Vec<ApplyError>,
     /// How far its clock is ahead.
     pub clock_ahead_millis: u64,
+    /// What it has counted at the requester's sides that it carries, each.
+    pub requester: Counted,
+    /// What it has counted at the accepter's sides that it carries, each.
+    pub accepter: Counted,
 }
+
+/// Counters of one side of a peering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    pub sent: Traffic,
+    pub received: Traffic,
+    /// Packets dropped by the cap.
+    pub capped: u64,
+}
+
+/// What a double counts unless it is told otherwise.
+const COUNTED: Counted = Counted {
+    sent: Traffic {
+        packets: 3,
+        bytes: 300,
+    },
+    received: Traffic {
+        packets: 2,
+        bytes: 200,
+    },
+    capped: 0,
+};
 
 impl Claims {
     /// Everything works.
@@ -48,6 +74,8 @@ impl Claims {
         shakes_hands: true,
         errors: Vec::new(),
         clock_ahead_millis: 0,
+        requester: COUNTED,
+        accepter: COUNTED,
     };
 }
 
@@ -292,19 +320,21 @@ impl Follower {
         let applied = self.applied.as_ref();
         let peerings = applied.into_iter().flat_map(|slice| &slice.peerings);
         let peerings = peerings.map(|(key, peering)| {
+            let counted = match key.1 {
+                Side::Requester => claims.requester,
+                Side::Accepter => claims.accepter,
+            };
+            let mut drops = BTreeMap::from([("no_route".to_owned(), 5)]);
+            if counted.capped > 0 {
+                drops.insert("queue_full".to_owned(), counted.capped);
+            }
             let report = PeeringReport {
                 vni: peering.vni,
                 probe_crossed: claims.crosses,
                 last_probe_age_millis: claims.crosses.then_some(1),
-                sent: Traffic {
-                    packets: 3,
-                    bytes: 300,
-                },
-                received: Traffic {
-                    packets: 2,
-                    bytes: 200,
-                },
-                drops: BTreeMap::from([("no_route".to_owned(), 5)]),
+                sent: counted.sent,
+                received: counted.received,
+                drops,
             };
             (*key, report)
         });

@@ -6,6 +6,7 @@ mod client;
 mod double;
 mod envelope;
 mod gateways;
+mod monitor;
 mod operator;
 mod seed_example;
 mod tasks;
