@@ -120,6 +120,9 @@ pub struct ServerArgs {
     /// Accept only the bandwidths that the vendor documents (10 to 1000 Mbps).
     #[arg(long, env = "PEERWAY_DOCUMENTED_BANDWIDTHS", num_args = 0..=1, default_missing_value = "true")]
     pub documented_bandwidths: Option<bool>,
+    /// The most room for measured points, in MiB; the oldest go first [default: 1024]
+    #[arg(long, env = "PEERWAY_METRICS_MAX_MIB", value_name = "MIB")]
+    pub metrics_max_mib: Option<u32>,
     /// What completes tasks: gateways, or nobody (for API use only) [default: gateways]
     #[arg(long, env = "PEERWAY_DATAPLANE", value_name = "KIND")]
     pub dataplane: Option<Dataplane>,

@@ -18,6 +18,9 @@ pub const GATEWAY_SOCKET: &str = "/run/peerway/gateway.sock";
 /// Where the gateway keeps its state unless told otherwise.
 pub const GATEWAY_STATE_DIR: &str = "/var/lib/peerway/gateway";
 const SERVER_STATE_DIR: &str = "/var/lib/peerway/server";
+const METRICS_MAX_MIB: u32 = 1024;
+/// Room for some minutes of ten thousand busy sides.
+const METRICS_LEAST_MIB: u32 = 16;
 const TUNNEL_PORT: u16 = 51820;
 const NAT_KEEPALIVE_SECS: u64 = 25;
 /// Clients give up on a task after 200 s, so no task may wait that long.
@@ -75,6 +78,13 @@ pub fn server(flags: ServerArgs, file: ServerArgs) -> anyhow::Result<ServerConfi
     if max_bandwidth_mbps == 0 {
         bail!("--max-bandwidth-mbps is 0; give at least 1");
     }
+    let metrics_max_mib = flags
+        .metrics_max_mib
+        .or(file.metrics_max_mib)
+        .unwrap_or(METRICS_MAX_MIB);
+    if metrics_max_mib < METRICS_LEAST_MIB {
+        bail!("--metrics-max-mib is {metrics_max_mib}; give at least {METRICS_LEAST_MIB}");
+    }
     Ok(ServerConfig {
         state_dir: flags
             .state_dir
@@ -102,6 +112,7 @@ pub fn server(flags: ServerArgs, file: ServerArgs) -> anyhow::Result<ServerConfi
             .documented_bandwidths
             .or(file.documented_bandwidths)
             .unwrap_or(false),
+        metrics_max_bytes: u64::from(metrics_max_mib) << 20,
         dataplane: match flags.dataplane.or(file.dataplane) {
             Some(Dataplane::None) => server::Dataplane::None,
             Some(Dataplane::Gateways) | None => server::Dataplane::Gateways,
@@ -186,6 +197,20 @@ mod tests {
             gateway(flags, GatewayRunArgs::default()).unwrap().keepalive,
             None
         );
+    }
+
+    #[test]
+    fn the_room_for_points_is_bounded_from_below() {
+        let with = |mib| {
+            let file: File =
+                toml::from_str(&format!("[server]\nmetrics-max-mib = {mib}\n")).unwrap();
+            server(ServerArgs::default(), file.server)
+        };
+        assert_eq!(with(16).unwrap().metrics_max_bytes, 16 << 20);
+        let error = with(15).unwrap_err().to_string();
+        assert!(error.contains("--metrics-max-mib"), "{error}");
+        let default = server(ServerArgs::default(), ServerArgs::default()).unwrap();
+        assert_eq!(default.metrics_max_bytes, 1 << 30);
     }
 
     #[test]

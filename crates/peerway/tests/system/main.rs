@@ -8,6 +8,7 @@ mod api_path;
 mod confidentiality;
 mod harness;
 mod isolation;
+mod monitor;
 mod ownership;
 mod rates;
 mod resilience;

@@ -9,7 +9,7 @@ use model::Region;
 use crate::harness::{GZ_HOST, SH_HOST, TwoRegions, bulk, run_in};
 
 /// Bytes and packets that came in through `eth0`.
-fn received(host: &Namespace) -> (u64, u64) {
+pub fn received(host: &Namespace) -> (u64, u64) {
     let text = run_in(host, &["cat", "/proc/net/dev"]);
     let line = text
         .lines()
@@ -24,7 +24,7 @@ fn received(host: &Namespace) -> (u64, u64) {
 
 /// Makes whole packets of everything that a host receives, so that its counters count packets of the
 /// wire: without it one super-packet stands for many.
-fn disable_receive_offload(site: &TwoRegions, host: &str, region: Region) {
+pub fn disable_receive_offload(site: &TwoRegions, host: &str, region: Region) {
     run_in(
         site.lab.host(host),
         &["ethtool", "-K", "eth0", "gro", "off"],
