@@ -41,6 +41,22 @@ pub enum ApiError {
     /// A token came with the request, or is needed and did not.
     #[error("the security token is not valid for this SecretId")]
     Token,
+    /// The key is read-only, or the sub-account's policy does not permit the action on anything.
+    #[error("not authorised for {action}: {reason}")]
+    Action {
+        /// The action, as policies name it.
+        action: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The sub-account's policy does not permit the action on some of the resources.
+    #[error("the sub-account is not authorised for {action} on {}", resources.join(", "))]
+    Resources {
+        /// The action, as policies name it.
+        action: String,
+        /// The resources, as policies name them.
+        resources: Vec<String>,
+    },
     /// The caller may not use the service.
     #[error("the account may not use this service")]
     Forbidden,
@@ -104,6 +120,8 @@ impl ApiError {
             ApiError::Signature(SignatureError::Encoding | SignatureError::Mismatch { .. }) => {
                 (4100, "AuthFailure")
             }
+            ApiError::Action { .. } => (4101, "AuthFailure"),
+            ApiError::Resources { .. } => (4102, "AuthFailure"),
             // Spelled so by the vendor's gateway.
             ApiError::SecretId => (4104, "SecretidNotExit"),
             ApiError::Token => (4105, "InvalidRequest.TokenCheckFailed"),

@@ -18,6 +18,14 @@ fn every_error() -> Vec<ApiError> {
         ApiError::Signature(SignatureError::Mismatch {
             string_to_sign: "GETh/v2/index.php?".into(),
         }),
+        ApiError::Action {
+            action: "name/vpc:CreateVpc".into(),
+            reason: "the key is read-only",
+        },
+        ApiError::Resources {
+            action: "name/vpc:CreateVpc".into(),
+            resources: vec![text(), text()],
+        },
         ApiError::SecretId,
         ApiError::Token,
         ApiError::Forbidden,
