@@ -53,14 +53,45 @@ impl Default for Quotas {
 pub struct AccessKey {
     /// The public half.
     pub secret_id: String,
-    /// Whose requests it signs.
+    /// The account that its requests act for.
     pub owner: Uin,
+    /// Who signs with it.
+    pub principal: Principal,
+    /// What it may be used for.
+    pub access: Access,
     /// The secret half, sealed under the server's master key.
     pub sealed_secret: SealedSecret,
     /// Whether it may be used.
     pub status: KeyStatus,
+    /// From when on it is refused, when it was replaced by another key.
+    pub ends_at: Option<UnixMillis>,
     /// When it was made.
     pub created_at: UnixMillis,
+}
+
+impl AccessKey {
+    /// Whether it signs at a time.
+    pub fn is_usable(&self, now: UnixMillis) -> bool {
+        self.status == KeyStatus::Enabled && self.ends_at.is_none_or(|end| now < end)
+    }
+}
+
+/// Who signs with an access key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Principal {
+    /// The account itself, which may do everything with what it owns.
+    Account,
+    /// One of its sub-accounts, which may do what its policy permits.
+    SubAccount(Uin),
+}
+
+/// What an access key may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everything that its principal may do.
+    Full,
+    /// Of that, what changes nothing.
+    ReadOnly,
 }
 
 /// Whether an access key may be used.

@@ -29,7 +29,7 @@ pub mod time;
 pub mod vpc;
 pub mod world;
 
-pub use account::{AccessKey, Account, KeyStatus, Quotas, SealedSecret};
+pub use account::{Access, AccessKey, Account, KeyStatus, Principal, Quotas, SealedSecret};
 pub use cidr::{CidrBlock, CidrError};
 pub use command::Command;
 pub use error::DomainError;

@@ -392,8 +392,7 @@ impl Lab {
         let account = self.admin().account_create(&request).await?;
         let request = admin::KeyRequest {
             uin: account.uin,
-            secret_id: None,
-            secret_key: None,
+            ..admin::KeyRequest::default()
         };
         let key = self.admin().key_create(&request).await?;
         let credentials = Credentials {

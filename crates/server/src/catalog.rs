@@ -14,8 +14,8 @@ use std::sync::Arc;
 use model::{
     AccessKey, Account, AppId, Gateway, GatewayId, JoinToken, LegacyRouteTableId, LegacySubnetId,
     LegacyVpcId, PeeringConnection, PeeringConnectionId, Quotas, Region, RouteTable, RouteTableId,
-    RouteTableKind, RouteTableRef, Subnet, SubnetId, SubnetRef, Task, TaskId, Tombstone, Uin,
-    UnixMillis, Vni, Vpc, VpcId, VpcRef, World,
+    RouteTableKind, RouteTableRef, SubAccount, Subnet, SubnetId, SubnetRef, Task, TaskId,
+    Tombstone, Uin, UnixMillis, Vni, Vpc, VpcId, VpcRef, World,
 };
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
 use store::record::{Key, Record, RecordError, VniReservation, decode};
@@ -36,6 +36,7 @@ pub struct Catalog {
 
     accounts: OrderedMap<Uin, Account>,
     keys: Map<String, AccessKey>,
+    sub_accounts: OrderedMap<Uin, SubAccount>,
     vpcs: Map<VpcId, Vpc>,
     subnets: Map<SubnetId, Subnet>,
     route_tables: Map<RouteTableId, RouteTable>,
@@ -125,6 +126,16 @@ impl Catalog {
     /// Every access key, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &AccessKey> {
         self.keys.values()
+    }
+
+    /// A sub-account.
+    pub fn sub_account(&self, uin: Uin) -> Option<&SubAccount> {
+        self.sub_accounts.get(&uin)
+    }
+
+    /// Every sub-account, by number.
+    pub fn sub_accounts(&self) -> impl Iterator<Item = &SubAccount> {
+        self.sub_accounts.values()
     }
 
     /// A VPC of a region by either of its ids.

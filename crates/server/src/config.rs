@@ -45,6 +45,8 @@ pub struct ServerConfig {
     pub metrics_max_bytes: u64,
     /// Who carries the traffic.
     pub dataplane: Dataplane,
+    /// How large all files of the audit log together may become, in MiB, at least 1.
+    pub audit_max_mib: u64,
 }
 
 impl ServerConfig {
@@ -67,6 +69,7 @@ impl ServerConfig {
             documented_bandwidths_only: false,
             metrics_max_bytes: DEFAULT_MAX_BYTES,
             dataplane: Dataplane::Gateways,
+            audit_max_mib: 1024,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a use case answers when it does not succeed.
 
-use model::{AppId, DomainError, GatewayId, LegacyVpcId, Region, Uin};
+use model::{AppId, DomainError, GatewayId, LegacyVpcId, PeeringConnectionId, Region, TaskId, Uin};
 use store::CommitError;
 
 use crate::sealing::SealError;
@@ -71,6 +71,37 @@ pub enum OperatorError {
         field: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The number belongs to a sub-account.
+    #[error("{0} is the number of a sub-account already")]
+    SubAccountExists(Uin),
+    /// There is no such sub-account, or it belongs to another account.
+    #[error("there is no sub-account {0} of that account; create it first")]
+    SubAccountNotFound(Uin),
+    /// A sub-account with more keys than one transaction can remove.
+    #[error("sub-account {uin} has more than {limit} keys; delete some with `key delete` first")]
+    TooManyKeys {
+        /// The sub-account.
+        uin: Uin,
+        /// How many can be removed with it.
+        limit: usize,
+    },
+    /// There is no such key.
+    #[error("there is no access key {0}; `key list` shows them")]
+    KeyNotFound(String),
+    /// The key is not in use any more.
+    #[error("access key {0} is disabled or has ended; create a new one instead")]
+    KeyUnusable(String),
+    /// There is no such peering.
+    #[error("there is no peering connection {0}; `peering list` shows them")]
+    PeeringNotFound(PeeringConnectionId),
+    /// A task runs on the peering.
+    #[error("task {task} is running on {peering}; try again when it has ended, see `task list`")]
+    PeeringLocked {
+        /// The peering.
+        peering: PeeringConnectionId,
+        /// The task.
+        task: TaskId,
     },
     /// The secret id is in use.
     #[error("access key {0} exists already")]

@@ -4,6 +4,8 @@
 //! case, answer. What a parameter or an action means is `api`'s business, what happens is the
 //! core's. Every answer of the API has HTTP status 200, because clients hide the body of any other.
 
+mod audited;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -21,16 +23,19 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
-use model::{KeyStatus, Outcome, Uin};
+use model::{AccessKey, Command, Outcome, Principal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::Core;
+use crate::audit::Audit;
+use crate::catalog::Catalog;
+use crate::core::{Caller, Core};
 use crate::error::UseCaseError;
 use crate::listener::{self, Lifetime, Pings};
 use crate::sync::Sessions;
 use crate::telemetry::Telemetry;
+use audited::{Audited, Remote, is_audited, not_authorised, to_its_end};
 
 /// Connections that may be open at once.
 const CONNECTIONS: usize = 4096;
@@ -52,6 +57,7 @@ pub struct PublicApi {
     sessions: Arc<Sessions>,
     telemetry: Arc<Telemetry>,
     rows: Rows,
+    audit: Audit,
     limits: Limits,
     parameter_limits: ParameterLimits,
     clock_window: Duration,
@@ -75,6 +81,7 @@ impl PublicApi {
         core: Arc<Core>,
         sessions: Arc<Sessions>,
         telemetry: Arc<Telemetry>,
+        audit: Audit,
         limits: Limits,
         clock_window: Duration,
     ) -> PublicApi {
@@ -83,6 +90,7 @@ impl PublicApi {
             sessions,
             telemetry,
             rows: Rows::default(),
+            audit,
             limits,
             parameter_limits: ParameterLimits::default(),
             clock_window,
@@ -169,15 +177,68 @@ impl PublicApi {
             parameters: &parameters,
         };
         let caller = self.authenticate(&common, &signed)?;
-        let command = parse_command(&common, &parameters, &self.limits)?;
-        let execution = self.core.execute(caller, command);
+        let audited = Audited::new(
+            &self.core,
+            &self.audit,
+            &caller,
+            seen.action,
+            &parameters,
+            &head.extensions,
+        );
+        let command = match self.permitted(&caller, &common, &parameters) {
+            Ok(command) => command,
+            Err(error) => {
+                if is_audited(seen.action, &error) {
+                    audited.refused(&error).await;
+                }
+                return Err(error);
+            }
+        };
+        let execution = self.perform(caller, command, audited);
         match tokio::time::timeout(EXECUTION_TIME_LIMIT, execution).await {
-            Ok(outcome) => outcome.map_err(|error| api_error(error, &common.action)),
+            Ok(outcome) => outcome,
             Err(_) => {
                 tracing::error!(action = common.action, "a use case took too long");
                 Err(ApiError::Unavailable)
             }
         }
+    }
+
+    /// The command of a call, if the caller may give it.
+    fn permitted(
+        &self,
+        caller: &Caller,
+        common: &Common,
+        parameters: &Parameters,
+    ) -> Result<Command, ApiError> {
+        let command = parse_command(common, parameters, &self.limits)?;
+        let authorised = self.core.authorise(caller, &common.action, &command);
+        authorised.map_err(not_authorised)?;
+        Ok(command)
+    }
+
+    async fn perform(
+        &self,
+        caller: Caller,
+        command: Command,
+        audited: Audited,
+    ) -> Result<Outcome, ApiError> {
+        let action = audited.action();
+        let told = move |error| api_error(error, action);
+        if command.is_read() {
+            return self
+                .core
+                .execute(caller.account, command)
+                .await
+                .map_err(told);
+        }
+        let core = Arc::clone(&self.core);
+        to_its_end(async move {
+            let decided = core.execute(caller.account, command).await.map_err(told);
+            audited.decided(decided.as_ref()).await;
+            decided
+        })
+        .await
     }
 
     async fn read<B>(&self, body: B) -> Result<Bytes, ApiError>
@@ -198,15 +259,20 @@ impl PublicApi {
     }
 
     /// Who calls: the owner of the key that signed, inside the clock window.
-    fn authenticate(&self, common: &Common, signed: &SignedRequest<'_>) -> Result<Uin, ApiError> {
+    fn authenticate(
+        &self,
+        common: &Common,
+        signed: &SignedRequest<'_>,
+    ) -> Result<Caller, ApiError> {
         if signed.parameters.get("Signature").is_none_or(str::is_empty) {
             return Err(ApiError::Signature(api::tencent::SignatureError::Missing));
         }
         let catalog = self.core.catalog();
         let key = catalog
             .key(&common.secret_id)
-            .filter(|key| key.status == KeyStatus::Enabled)
+            .filter(|key| key.is_usable(self.core.clock().now()))
             .filter(|key| catalog.account(key.owner).is_some())
+            .filter(|key| has_principal(&catalog, key))
             .ok_or(ApiError::SecretId)?;
         let secret = self.core.secret_key(key).map_err(|error| {
             tracing::error!(
@@ -222,7 +288,7 @@ impl PublicApi {
         if common.token.is_some() {
             return Err(ApiError::Token);
         }
-        Ok(key.owner)
+        Ok(Caller::from(key))
     }
 
     fn check_clock(&self, timestamp: u64) -> Result<(), ApiError> {
@@ -270,6 +336,16 @@ pub(crate) async fn serve(
     .await;
 }
 
+/// Whether whoever signs with a key is still there.
+fn has_principal(catalog: &Catalog, key: &AccessKey) -> bool {
+    match key.principal {
+        Principal::Account => true,
+        Principal::SubAccount(uin) => catalog
+            .sub_account(uin)
+            .is_some_and(|sub_account| sub_account.owner == key.owner),
+    }
+}
+
 async fn serve_connection(
     api: Arc<PublicApi>,
     stream: TcpStream,
@@ -277,7 +353,8 @@ async fn serve_connection(
     tls: Option<TlsAcceptor>,
     stop: CancellationToken,
 ) {
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Remote(remote));
         let api = Arc::clone(&api);
         async move { Ok::<_, Infallible>(api.respond(request).await) }
     });
@@ -361,7 +438,7 @@ mod tests {
 
     use http_body_util::StreamBody;
     use hyper::body::Frame;
-    use model::UnixMillis;
+    use model::{KeyStatus, Uin, UnixMillis};
     use serde_json::Value;
     use store::{SqliteStore, Store};
 
@@ -394,11 +471,12 @@ mod tests {
         let key = MasterKey::new(&[7; 32]);
         let core = Core::open(shared, clock.clone(), key, rules).await.unwrap();
         let telemetry = Arc::new(Telemetry::new(Arc::clone(&store)));
+        let audit = Audit::open(&folder.path().join("audit"), 1 << 20, clock.clone()).unwrap();
         let sessions = Sessions::new(clock);
         let window = Duration::from_secs(7200);
         let api = PublicApi {
             body_time_limit: Duration::from_millis(50),
-            ..PublicApi::new(core, sessions, telemetry, Limits::default(), window)
+            ..PublicApi::new(core, sessions, telemetry, audit, Limits::default(), window)
         };
         Fixture { api, store }
     }
@@ -448,9 +526,9 @@ mod tests {
         };
         api.core.account_create(ask).await.unwrap();
         let ask = KeyCreate {
-            owner,
             secret_id: Some("AKIDone".to_owned()),
             secret_key: Some("secret".to_owned()),
+            ..KeyCreate::of_account(owner)
         };
         api.core.key_create(ask).await.unwrap();
         let code = async || {

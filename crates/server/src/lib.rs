@@ -3,11 +3,12 @@
 //!
 //! [`core`] decides and commits; [`catalog`] is the state that it decides on. The edges know one
 //! thing each: [`http`] the public API, [`sync`] the gateways, [`admin`] the operator, [`telemetry`]
-//! who watches. [`reconcile`] moves what takes time: tasks, expiry, removal; [`history`] keeps what was
-//! measured. Start with [`build`],
+//! who watches, [`audit`] what was done. [`reconcile`] moves what takes time: tasks, expiry, removal;
+//! [`history`] keeps what was measured. Start with [`build`],
 //! which puts them together, then [`core`].
 
 pub mod admin;
+pub mod audit;
 pub mod catalog;
 pub mod clock;
 pub mod config;

@@ -302,9 +302,9 @@ impl Core {
             return Ok(());
         }
         let ask = KeyCreate {
-            owner,
             secret_id: Some(seed.secret_id.clone()),
             secret_key: Some(seed.secret_key.clone()),
+            ..KeyCreate::of_account(owner)
         };
         let made = self.key_create(ask).await;
         made.map_err(refused(format!("access key {}", seed.secret_id)))?;

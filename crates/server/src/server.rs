@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{self, Admin, BindError, Socket};
+use crate::audit::Audit;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{MASTER_KEY_FILE, STATE_FILE, ServerConfig};
 use crate::core::{Core, Rules};
@@ -34,10 +35,13 @@ use crate::tls::{self, Authority, ServerIdentity, TlsError};
 /// The measured points' file in the state folder.
 const SERIES_FILE: &str = "series.db";
 
+/// The folder of the audit log in the state folder.
+const AUDIT_FOLDER: &str = "audit";
+
 /// How long what was begun may take to finish after the server was asked to stop.
 const DRAIN_TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often measured times are folded into their buckets.
+/// How often measured times are folded into their buckets, and the audit log is synced.
 const FOLD_PERIOD: Duration = Duration::from_secs(5);
 
 /// How long the parts of a server may take to let go of the store after they have ended.
@@ -50,6 +54,14 @@ pub enum StartError {
     #[error("the state folder `{}` cannot be made", path.display())]
     Folder {
         /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The audit log cannot be opened.
+    #[error("the audit log in `{}` cannot be opened", path.display())]
+    Audit {
+        /// Its folder.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -124,6 +136,7 @@ pub struct Server {
     http: Option<(TcpListener, SocketAddr)>,
     sync: (TcpListener, SocketAddr, TlsAcceptor),
     admin: (Admin, Socket),
+    audit: Audit,
 }
 
 /// Builds a server with the machine's clock: opens or makes its state, applies the seed, binds
@@ -162,6 +175,7 @@ pub async fn build_with_clock(
         .map_err(StartError::History)?;
     let core =
         Core::open_with_history(shared, history, Arc::clone(&clock), master_key, rules).await?;
+    let audit = open_audit(&config, Arc::clone(&clock))?;
     if let Some(file) = &config.seed_file {
         let report = core.apply_seed(&Seed::load(file)?).await?;
         tracing::info!(file = %file.display(), ?report, "the seed is applied");
@@ -175,12 +189,14 @@ pub async fn build_with_clock(
         Arc::clone(&core),
         Arc::clone(&sessions),
         Arc::clone(&telemetry),
+        audit.clone(),
         limits(&config),
         config.clock_window,
     ));
     let admin = Admin {
         core: Arc::clone(&core),
         sessions: Arc::clone(&sessions),
+        audit: audit.clone(),
         sync_address,
         ca_sha256: authority.fingerprint(),
     };
@@ -200,6 +216,7 @@ pub async fn build_with_clock(
         telemetry,
         public,
         admin: (admin, socket),
+        audit,
     })
 }
 
@@ -247,6 +264,7 @@ impl Server {
             http,
             sync,
             admin,
+            audit,
         } = self;
         if let Some((listener, _, tls)) = https {
             let serve = http::serve(Arc::clone(&public), listener, Some(tls), lifetime.clone());
@@ -269,7 +287,7 @@ impl Server {
         let measure = history::run(Arc::clone(&core), Arc::clone(&sessions), stop.clone());
         lifetime.spawn(measure);
         lifetime.spawn(reconcile::run(Arc::clone(&core), sessions, stop));
-        lifetime.spawn(fold(telemetry, lifetime.clone()));
+        lifetime.spawn(fold(telemetry, audit.clone(), lifetime.clone()));
         let mut revisions = core.revisions();
         drop((core, public));
         let ended = tokio::select! {
@@ -279,15 +297,19 @@ impl Server {
         drain(&lifetime).await;
         release("state", store).await;
         release("history", series).await;
+        audit.close().await;
         ended
     }
 }
 
-async fn fold(telemetry: Arc<Telemetry>, lifetime: Lifetime) {
+async fn fold(telemetry: Arc<Telemetry>, audit: Audit, lifetime: Lifetime) {
     let mut period = tokio::time::interval(FOLD_PERIOD);
     loop {
         tokio::select! {
-            _ = period.tick() => telemetry.fold(),
+            _ = period.tick() => {
+                telemetry.fold();
+                audit.sync();
+            }
             () = lifetime.stop.cancelled() => return,
         }
     }
@@ -404,6 +426,12 @@ fn make_folder(path: &Path) -> Result<(), StartError> {
         path: path.to_owned(),
         source,
     })
+}
+
+fn open_audit(config: &ServerConfig, clock: Arc<dyn Clock>) -> Result<Audit, StartError> {
+    let path = config.state_dir.join(AUDIT_FOLDER);
+    let max_bytes = config.audit_max_mib.saturating_mul(1024 * 1024);
+    Audit::open(&path, max_bytes, clock).map_err(|source| StartError::Audit { path, source })
 }
 
 async fn open_store(state_dir: &Path) -> Result<Arc<SqliteStore>, StartError> {

@@ -13,8 +13,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::{
-    AccountRequest, AccountView, ErrorView, GatewayView, KeyRequest, KeyView, PeeringView,
-    TaskView, TokenRequest, TokenView,
+    AccountDetail, AccountRequest, AccountView, AuditFilter, AuditView, ErrorView, GatewayView,
+    KeyChange, KeyDetail, KeyName, KeyRequest, KeyRotation, KeyView, OwnerFilter, PeeringFilter,
+    PeeringView, PolicyRequest, PolicyView, QuotasChange, QuotasView, StartedView,
+    SubAccountRequest, SubAccountView, TaskFilter, TaskView, TokenRequest, TokenView,
 };
 
 /// How long an answer may take.
@@ -95,12 +97,127 @@ impl Client {
         self.get("/accounts").await
     }
 
+    /// An account with what belongs to it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn account(&self, uin: u64) -> Result<AccountDetail, ClientError> {
+        self.get(&format!("/accounts/{uin}")).await
+    }
+
+    /// How much an account may have.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn quotas(&self, uin: u64) -> Result<QuotasView, ClientError> {
+        self.get(&format!("/quotas/{uin}")).await
+    }
+
+    /// Changes how much an account may have.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn quotas_set(
+        &self,
+        uin: u64,
+        change: &QuotasChange,
+    ) -> Result<QuotasView, ClientError> {
+        let path = format!("/quotas/{uin}");
+        self.call(Method::POST, &path, Some(change)).await
+    }
+
+    /// Makes a sub-account.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn sub_account_create(
+        &self,
+        ask: &SubAccountRequest,
+    ) -> Result<SubAccountView, ClientError> {
+        self.call(Method::POST, "/sub-accounts", Some(ask)).await
+    }
+
+    /// Sub-accounts, by number.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn sub_accounts(
+        &self,
+        filter: &OwnerFilter,
+    ) -> Result<Vec<SubAccountView>, ClientError> {
+        self.find("/sub-accounts", filter).await
+    }
+
+    /// Deletes a sub-account with its keys.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn sub_account_delete(&self, uin: u64) -> Result<(), ClientError> {
+        let path = format!("/sub-accounts/{uin}");
+        let _: serde_json::Value = self.call(Method::DELETE, &path, None::<&()>).await?;
+        Ok(())
+    }
+
+    /// The policy of a sub-account.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn policy(&self, uin: u64) -> Result<PolicyView, ClientError> {
+        self.get(&format!("/sub-accounts/{uin}/policy")).await
+    }
+
+    /// Sets the policy of a sub-account.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn policy_set(
+        &self,
+        uin: u64,
+        ask: &PolicyRequest,
+    ) -> Result<PolicyView, ClientError> {
+        let path = format!("/sub-accounts/{uin}/policy");
+        self.call(Method::POST, &path, Some(ask)).await
+    }
+
     /// Makes an access key.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn key_create(&self, ask: &KeyRequest) -> Result<KeyView, ClientError> {
         self.call(Method::POST, "/keys", Some(ask)).await
+    }
+
+    /// Access keys, by account, without their secret halves.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn keys(&self, filter: &OwnerFilter) -> Result<Vec<KeyDetail>, ClientError> {
+        self.find("/keys", filter).await
+    }
+
+    /// Enables, disables or restricts an access key.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn key_change(&self, ask: &KeyChange) -> Result<KeyDetail, ClientError> {
+        self.call(Method::POST, "/keys/change", Some(ask)).await
+    }
+
+    /// Replaces an access key by a new one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn key_rotate(&self, ask: &KeyRotation) -> Result<KeyView, ClientError> {
+        self.call(Method::POST, "/keys/rotate", Some(ask)).await
+    }
+
+    /// Deletes an access key.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn key_delete(&self, ask: &KeyName) -> Result<(), ClientError> {
+        let _: serde_json::Value = self.call(Method::POST, "/keys/delete", Some(ask)).await?;
+        Ok(())
     }
 
     /// Makes a join string.
@@ -124,7 +241,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn gateway_remove(&self, id: &str) -> Result<(), ClientError> {
-        let path = format!("/gateways/{id}");
+        let path = format!("/gateways/{}", escaped(id));
         let _: serde_json::Value = self.call(Method::DELETE, &path, None::<&()>).await?;
         Ok(())
     }
@@ -134,15 +251,51 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn peerings(&self) -> Result<Vec<PeeringView>, ClientError> {
-        self.get("/peerings").await
+        self.peerings_with(&PeeringFilter::default()).await
     }
 
-    /// Every task that is remembered, oldest first.
+    /// Some peerings, by id.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn tasks(&self) -> Result<Vec<TaskView>, ClientError> {
-        self.get("/tasks").await
+    pub async fn peerings_with(
+        &self,
+        filter: &PeeringFilter,
+    ) -> Result<Vec<PeeringView>, ClientError> {
+        self.find("/peerings", filter).await
+    }
+
+    /// A peering.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn peering(&self, id: &str) -> Result<PeeringView, ClientError> {
+        self.get(&format!("/peerings/{}", escaped(id))).await
+    }
+
+    /// Deletes a peering for both of its accounts.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn peering_remove(&self, id: &str) -> Result<StartedView, ClientError> {
+        let path = format!("/peerings/{}", escaped(id));
+        self.call(Method::DELETE, &path, None::<&()>).await
+    }
+
+    /// Tasks that are remembered, oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<TaskView>, ClientError> {
+        self.find("/tasks", filter).await
+    }
+
+    /// Entries of the audit log.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn audit(&self, filter: &AuditFilter) -> Result<AuditView, ClientError> {
+        self.find("/audit", filter).await
     }
 
     /// What a gateway is to carry at the server's revision.
@@ -150,7 +303,17 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn slice(&self, gateway: &str) -> Result<serde_json::Value, ClientError> {
-        self.get(&format!("/slices/{gateway}")).await
+        self.get(&format!("/slices/{}", escaped(gateway))).await
+    }
+
+    async fn find<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        filter: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let query = serde_urlencoded::to_string(filter)
+            .map_err(|error| ClientError::Refused(error.to_string()))?;
+        self.get(&format!("{path}?{query}")).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
@@ -223,4 +386,9 @@ impl Client {
         );
         answer.map_err(broken)
     }
+}
+
+/// A text as one part of a path.
+fn escaped(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -15,6 +15,9 @@ impl Catalog {
         match record {
             Record::Account(account) => self.accounts.insert_mut(account.uin, account),
             Record::AccessKey(key) => self.keys.insert_mut(key.secret_id.clone(), key),
+            Record::SubAccount(sub_account) => {
+                self.sub_accounts.insert_mut(sub_account.uin, sub_account);
+            }
             Record::Vpc(vpc) => {
                 add(&mut self.region_vpcs, vpc.region(), vpc.id);
                 add(&mut self.account_vpcs, (vpc.owner, vpc.region()), vpc.id);
@@ -60,6 +63,7 @@ impl Catalog {
         match key {
             Key::Account(uin) => drop(self.accounts.remove_mut(uin)),
             Key::AccessKey(secret_id) => drop(self.keys.remove_mut(secret_id)),
+            Key::SubAccount(uin) => drop(self.sub_accounts.remove_mut(uin)),
             Key::Vpc(id) => {
                 if let Some(vpc) = self.vpcs.get(id) {
                     remove(&mut self.region_vpcs, &vpc.region(), id);

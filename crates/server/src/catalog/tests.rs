@@ -40,8 +40,11 @@ fn record(kind: u8, id: u8, content: u8) -> Record {
         1 => Record::AccessKey(AccessKey {
             secret_id: format!("AKID{id}"),
             owner,
+            principal: model::Principal::Account,
+            access: model::Access::Full,
             sealed_secret: SealedSecret(vec![content]),
             status: model::KeyStatus::Enabled,
+            ends_at: None,
             created_at: time,
         }),
         2 => Record::Vpc(Vpc {

@@ -6,13 +6,17 @@
 //! a decision becomes durable, then `peering` for the decisions that matter.
 
 mod account;
+mod authorise;
 mod commit;
 mod gateway;
+mod key;
 mod list;
 mod monitor;
 mod number;
 mod peering;
+mod removal;
 mod route;
+mod sub_account;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -35,8 +39,12 @@ use crate::error::{OpenError, UseCaseError};
 use crate::history::History;
 use crate::sealing::{MasterKey, SealError, Secret};
 
-pub use account::{AccountCreate, CreatedKey, KeyCreate};
+pub use account::AccountCreate;
+pub(crate) use authorise::policy_action;
+pub use authorise::{Caller, NotAuthorised};
 pub use gateway::GatewayJoin;
+pub use key::{CreatedKey, KeyCreate, LONGEST_GRACE};
+pub use sub_account::SubAccountCreate;
 
 /// What is configured about the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! A whole server on loopback ports: the public API over HTTPS, gateways played by doubles that
 //! speak the sync protocol, the operator's socket.
 
+mod audit;
+mod authorisation;
 mod bed;
 mod client;
 mod double;

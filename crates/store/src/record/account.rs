@@ -1,9 +1,12 @@
 //! Accounts and access keys.
 
-use model::{AccessKey, Account, AppId, KeyStatus, Quotas, SealedSecret, Uin, UnixMillis};
+use model::{
+    Access, AccessKey, Account, AppId, KeyStatus, Principal, Quotas, SealedSecret, Uin, UnixMillis,
+};
 use serde::{Deserialize, Serialize};
 
-use super::{Stored, text};
+use super::Stored;
+use super::text::{self, Text};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,11 +82,26 @@ pub(super) struct AccessKeyRecord {
     secret_id: String,
     #[serde(with = "text")]
     owner: Uin,
+    // Version 1 knew neither sub-accounts nor read-only keys, and keys had no end.
+    #[serde(default)]
+    sub_account: Option<Text<Uin>>,
+    #[serde(default)]
+    access: AccessRecord,
     #[serde(with = "text::hex")]
     sealed_secret: Vec<u8>,
     status: KeyStatusRecord,
+    #[serde(default)]
+    ends_at: Option<i64>,
     #[serde(with = "text::millis")]
     created_at: UnixMillis,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AccessRecord {
+    #[default]
+    Full,
+    ReadOnly,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,18 +113,27 @@ enum KeyStatusRecord {
 
 impl Stored for AccessKeyRecord {
     type Domain = AccessKey;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn from_domain(key: &AccessKey) -> Self {
         AccessKeyRecord {
             v: Self::VERSION,
             secret_id: key.secret_id.clone(),
             owner: key.owner,
+            sub_account: match key.principal {
+                Principal::Account => None,
+                Principal::SubAccount(uin) => Some(Text(uin)),
+            },
+            access: match key.access {
+                Access::Full => AccessRecord::Full,
+                Access::ReadOnly => AccessRecord::ReadOnly,
+            },
             sealed_secret: key.sealed_secret.0.clone(),
             status: match key.status {
                 KeyStatus::Enabled => KeyStatusRecord::Enabled,
                 KeyStatus::Disabled => KeyStatusRecord::Disabled,
             },
+            ends_at: key.ends_at.map(|end| end.0),
             created_at: key.created_at,
         }
     }
@@ -115,11 +142,20 @@ impl Stored for AccessKeyRecord {
         Ok(AccessKey {
             secret_id: self.secret_id,
             owner: self.owner,
+            principal: match self.sub_account {
+                None => Principal::Account,
+                Some(Text(uin)) => Principal::SubAccount(uin),
+            },
+            access: match self.access {
+                AccessRecord::Full => Access::Full,
+                AccessRecord::ReadOnly => Access::ReadOnly,
+            },
             sealed_secret: SealedSecret(self.sealed_secret),
             status: match self.status {
                 KeyStatusRecord::Enabled => KeyStatus::Enabled,
                 KeyStatusRecord::Disabled => KeyStatus::Disabled,
             },
+            ends_at: self.ends_at.map(UnixMillis),
             created_at: self.created_at,
         })
     }

@@ -22,6 +22,8 @@ pub enum Key {
     Account(Uin),
     /// `key/<secret id>`. The secret id consists of printable ASCII characters without slash.
     AccessKey(String),
+    /// `sub/<uin>`.
+    SubAccount(Uin),
     /// `vpc/<id>`.
     Vpc(VpcId),
     /// `subnet/<id>`.
@@ -56,6 +58,7 @@ impl fmt::Display for Key {
         match self {
             Key::Account(uin) => write!(f, "account/{uin}"),
             Key::AccessKey(secret_id) => write!(f, "key/{secret_id}"),
+            Key::SubAccount(uin) => write!(f, "sub/{uin}"),
             Key::Vpc(id) => write!(f, "vpc/{id}"),
             Key::Subnet(id) => write!(f, "subnet/{id}"),
             Key::RouteTable(id) => write!(f, "rtb/{id}"),
@@ -91,6 +94,7 @@ fn parse(text: &str) -> Option<Key> {
             let is_valid = !rest.is_empty() && rest.bytes().all(is_plain);
             is_valid.then(|| Key::AccessKey(rest.to_owned()))
         }
+        "sub" => rest.parse().ok().map(Key::SubAccount),
         "vpc" => rest.parse().ok().map(Key::Vpc),
         "subnet" => rest.parse().ok().map(Key::Subnet),
         "rtb" => rest.parse().ok().map(Key::RouteTable),

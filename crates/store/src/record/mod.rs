@@ -12,6 +12,7 @@ mod gateway;
 mod index;
 mod key;
 mod peering;
+mod sub_account;
 mod task;
 mod text;
 mod vpc;
@@ -26,8 +27,8 @@ pub use key::{Key, KeyError};
 
 use bytes::Bytes;
 use model::{
-    AccessKey, Account, Gateway, JoinToken, PeeringConnection, RouteTable, Subnet, Task, Tombstone,
-    Vpc,
+    AccessKey, Account, Gateway, JoinToken, PeeringConnection, RouteTable, SubAccount, Subnet,
+    Task, Tombstone, Vpc,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -149,6 +150,9 @@ records! {
     /// An access key.
     AccessKey(AccessKey) = account::AccessKeyRecord,
         Key::AccessKey(_) => |key| Key::AccessKey(key.secret_id.clone());
+    /// A sub-account.
+    SubAccount(SubAccount) = sub_account::SubAccountRecord,
+        Key::SubAccount(_) => |sub_account| Key::SubAccount(sub_account.uin);
     /// A VPC.
     Vpc(Vpc) = vpc::VpcRecord,
         Key::Vpc(_) => |vpc| Key::Vpc(vpc.id);

@@ -1,11 +1,12 @@
 //! Random records for the property tests.
 
 use model::peering::{ChargeType, QosLevel};
+use model::policy::{Condition, ConditionKey, Effect, Statement};
 use model::{
-    Bandwidth, CidrBlock, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId, LegacyVpcId,
-    Name, NextHop, PeeringConnectionId, PeeringEnd, PeeringState, PublicKey, Quotas, Region, Route,
-    RouteTableId, RouteTableKind, SealedSecret, Side, SubnetId, TaskId, TaskKind, TaskState, Uin,
-    UnixMillis, Vni, VpcId, Zone,
+    Access, Bandwidth, CidrBlock, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId,
+    LegacyVpcId, Name, NextHop, PeeringConnectionId, PeeringEnd, PeeringState, Policy, Principal,
+    PublicKey, Quotas, Region, Route, RouteTableId, RouteTableKind, SealedSecret, Side, SubnetId,
+    TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, VpcId, Zone,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -216,20 +217,70 @@ fn account() -> impl Strategy<Value = Account> {
 
 fn access_key() -> impl Strategy<Value = AccessKey> {
     let status = select(vec![KeyStatus::Enabled, KeyStatus::Disabled]);
+    let access = select(vec![Access::Full, Access::ReadOnly]);
+    let principal = option::of(any::<u64>()).prop_map(|uin| match uin {
+        None => Principal::Account,
+        Some(uin) => Principal::SubAccount(Uin(uin)),
+    });
     (
         "[!-.0-~]{1,64}",
         any::<u64>(),
         vec(any::<u8>(), 0..80),
-        status,
+        (status, access, principal),
+        option::of(millis()),
         millis(),
     )
-        .prop_map(|(secret_id, owner, sealed, status, created_at)| AccessKey {
-            secret_id,
+        .prop_map(
+            |(secret_id, owner, sealed, (status, access, principal), ends_at, created_at)| {
+                AccessKey {
+                    secret_id,
+                    owner: Uin(owner),
+                    principal,
+                    access,
+                    sealed_secret: SealedSecret(sealed),
+                    status,
+                    ends_at,
+                    created_at,
+                }
+            },
+        )
+}
+
+fn statement() -> impl Strategy<Value = Statement> {
+    let effect = select(vec![Effect::Allow, Effect::Deny]);
+    let action = "(\\*|name/(vpc|monitor):[A-Za-z*]{1,12})";
+    let resource = "(\\*|qcs::vpc:(gz|ap-shanghai)?:(uin/[1-9]{1,12})?:(vpc|pcx)/[a-z0-9*-]{1,12})";
+    let operator = "string_(not_)?(equal|like)(_if_exist)?";
+    let key = select(ConditionKey::ALL.to_vec());
+    let condition = (operator, key, any::<bool>()).prop_map(|(operator, key, is_short)| {
+        let value = match (key.name().ends_with("region"), is_short) {
+            (true, true) => "gz",
+            (true, false) => "ap-shanghai",
+            (false, true) => "gz_vpc_226",
+            (false, false) => "vpc-8e0ypm3z",
+        };
+        Condition::new(operator.parse().unwrap(), key, vec![value.to_owned()]).unwrap()
+    });
+    let lists = (vec(action, 0..3), vec(resource, 0..3), vec(condition, 0..3));
+    (effect, lists).prop_map(|(effect, (actions, resources, conditions))| Statement {
+        effect,
+        actions: actions.iter().map(|text| text.parse().unwrap()).collect(),
+        resources: resources.iter().map(|text| text.parse().unwrap()).collect(),
+        conditions,
+    })
+}
+
+fn sub_account() -> impl Strategy<Value = SubAccount> {
+    let uins = any::<[u64; 2]>().prop_filter("two numbers", |[uin, owner]| uin != owner);
+    (uins, any::<String>(), vec(statement(), 0..4), millis()).prop_map(
+        |([uin, owner], name, statements, created_at)| SubAccount {
+            uin: Uin(uin),
             owner: Uin(owner),
-            sealed_secret: SealedSecret(sealed),
-            status,
+            name,
+            policy: Policy { statements },
             created_at,
-        })
+        },
+    )
 }
 
 fn gateway() -> impl Strategy<Value = Gateway> {
@@ -312,6 +363,7 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
         account().prop_map(Record::from),
         access_key().prop_map(Record::from),
+        sub_account().prop_map(Record::from),
         vpc().prop_map(Record::from),
         subnet().prop_map(Record::from),
         route_table().prop_map(Record::from),

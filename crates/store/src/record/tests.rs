@@ -1,11 +1,12 @@
 //! The stored forms: golden, refused, and there and back.
 
 use model::peering::{ChargeType, QosLevel};
+use model::policy::{Condition, ConditionKey, Effect, Statement};
 use model::{
-    Bandwidth, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId, LegacyVpcId, Name,
-    NextHop, PeeringConnectionId, PeeringEnd, PeeringState, PublicKey, Quotas, Region, Route,
-    RouteTableId, RouteTableKind, SealedSecret, Side, SubnetId, TaskId, TaskKind, TaskState, Uin,
-    UnixMillis, Vni, Zone,
+    Access, Bandwidth, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId, LegacyVpcId, Name,
+    NextHop, PeeringConnectionId, PeeringEnd, PeeringState, Policy, Principal, PublicKey, Quotas,
+    Region, Route, RouteTableId, RouteTableKind, SealedSecret, Side, SubnetId, TaskId, TaskKind,
+    TaskState, Uin, UnixMillis, Vni, Zone,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -67,6 +68,12 @@ fn examples() -> Vec<Record> {
     };
     let message = "region sh has no gateway".to_owned();
     let gateway: GatewayId = "gw-0a1b2c3d".parse().unwrap();
+    let condition = Condition::new(
+        "string_equal".parse().unwrap(),
+        ConditionKey::Region,
+        vec!["gz".to_owned()],
+    )
+    .unwrap();
     vec![
         Record::Account(Account {
             uin: requester.owner,
@@ -78,8 +85,11 @@ fn examples() -> Vec<Record> {
         Record::AccessKey(AccessKey {
             secret_id: "AKIDEXAMPLE".into(),
             owner: requester.owner,
+            principal: Principal::SubAccount(Uin(100_000_000_001)),
+            access: Access::ReadOnly,
             sealed_secret: SealedSecret(vec![0x00, 0x0f, 0xf0, 0xff]),
             status: KeyStatus::Enabled,
+            ends_at: Some(UnixMillis(1_500_000_060_123)),
             created_at,
         }),
         Record::Vpc(requester.clone()),
@@ -150,6 +160,20 @@ fn examples() -> Vec<Record> {
             region: Region::Guangzhou,
             vpcs: 2,
         }),
+        Record::SubAccount(SubAccount {
+            uin: Uin(100_000_000_001),
+            owner: requester.owner,
+            name: "auditor".into(),
+            policy: Policy {
+                statements: vec![Statement {
+                    effect: Effect::Allow,
+                    actions: vec!["name/vpc:Describe*".parse().unwrap()],
+                    resources: vec!["qcs::vpc:gz::vpc/vpc-8e0ypm3z".parse().unwrap()],
+                    conditions: vec![condition],
+                }],
+            },
+            created_at,
+        }),
     ]
 }
 
@@ -195,18 +219,17 @@ fn decode_changed(
 #[test]
 fn newer_versions_are_refused_whatever_they_hold() {
     for record in examples() {
+        let mut newer = 0;
         let result = decode_changed(&record, |fields| {
-            fields.insert("v".into(), 2.into());
+            newer = fields["v"].as_u64().unwrap() + 1;
+            fields.insert("v".into(), newer.into());
             fields.insert("something_new".into(), 1.into());
         });
         assert!(
             matches!(
                 result,
-                Err(RecordError::Newer {
-                    found: 2,
-                    supported: 1,
-                    ..
-                })
+                Err(RecordError::Newer { found, supported, .. })
+                    if u64::from(found) == newer && u64::from(supported) == newer - 1
             ),
             "{result:?}"
         );
@@ -215,6 +238,19 @@ fn newer_versions_are_refused_whatever_they_hold() {
         });
         assert!(matches!(result, Err(RecordError::Inconsistent { .. })));
     }
+}
+
+#[test]
+fn a_key_of_version_1_is_the_accounts_own_without_limits() {
+    let old = concat!(
+        r#"{"v":1,"secret_id":"AKIDEXAMPLE","owner":"7","sealed_secret":"00","#,
+        r#""status":"enabled","created_at":1500000000123}"#
+    );
+    let Record::AccessKey(key) = decode("key/AKIDEXAMPLE", old.as_bytes()).unwrap() else {
+        panic!("another kind");
+    };
+    assert_eq!(key.principal, Principal::Account);
+    assert_eq!((key.access, key.ends_at), (Access::Full, None));
 }
 
 #[test]
@@ -283,6 +319,21 @@ fn values_out_of_range_are_refused() {
         ("key/", "sealed_secret", "0G".into()),
         ("key/", "sealed_secret", "AB".into()),
         ("key/", "status", "unknown".into()),
+        ("key/", "access", "none".into()),
+        ("key/", "sub_account", 7.into()),
+        ("sub/", "owner", "100000000001".into()),
+        (
+            "sub/",
+            "statements",
+            serde_json::json!([{"effect": "allow", "actions": ["nonsense"], "resources": [], "conditions": []}]),
+        ),
+        (
+            "sub/",
+            "statements",
+            serde_json::json!([{"effect": "allow", "actions": [], "resources": [], "conditions": [
+                {"operator": "string_equal", "key": "vpc:moon", "values": ["gz"]}
+            ]}]),
+        ),
         ("pcx/", "vni", 0.into()),
         ("pcx/", "vni", (1 << 24).into()),
         ("pcx/", "accepter", end("vpc-8e0ypm3z", "10.9.0.0/16")),
@@ -339,6 +390,8 @@ fn other_spellings_are_no_keys() {
         "account/+7",
         "account/7 ",
         "key/",
+        "sub/",
+        "sub/007",
         "key/a/b",
         "key/a b",
         "vni/0",

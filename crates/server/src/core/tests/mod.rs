@@ -1,5 +1,6 @@
 //! Use cases on a memory store and a clock that the test moves.
 
+mod authorise;
 mod competition;
 mod gateways;
 mod invariants;

@@ -86,9 +86,9 @@ async fn a_key_is_sealed_in_the_store_and_opens_with_the_master_key() {
         .await
         .unwrap();
     let ask = |secret_id: Option<&str>, secret_key: Option<&str>| KeyCreate {
-        owner: Uin(7),
         secret_id: secret_id.map(str::to_owned),
         secret_key: secret_key.map(str::to_owned),
+        ..KeyCreate::of_account(Uin(7))
     };
     let made = bed
         .core
