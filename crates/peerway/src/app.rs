@@ -13,10 +13,16 @@ use crate::{bench, command, demo};
 /// The whole program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let format = cli.log_format;
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("peerway: {error:#}");
+            // Whoever reads the log as JSON gets nothing else from standard error.
+            if format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR) {
+                tracing::error!(error = format!("{error:#}"), "failed");
+            } else {
+                eprintln!("peerway: {error:#}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -41,7 +47,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 async fn dispatch(verb: Command, file: File) -> anyhow::Result<()> {
     match verb {
-        Command::Server(flags) => command::server::run(config::server(flags, file.server)?).await,
+        Command::Server(mut flags) => {
+            let temporary = config::temporary(&mut flags, &file.server)?;
+            command::server::run(config::server(flags, file.server)?, temporary).await
+        }
         Command::Gateway(GatewayCommand::Run(flags)) => {
             command::gateway::run(config::gateway(flags, file.gateway)?).await
         }
@@ -51,9 +60,13 @@ async fn dispatch(verb: Command, file: File) -> anyhow::Result<()> {
         Command::Gateway(GatewayCommand::Clean(args)) => command::gateway::clean(args).await,
         Command::Gateway(GatewayCommand::Token(args)) => command::operator::token(args).await,
         Command::Account(verb) => command::operator::account(verb).await,
+        Command::Subaccount(verb) => command::operator::subaccount(verb).await,
         Command::Key(verb) => command::operator::key(verb).await,
+        Command::Quota(verb) => command::operator::quota(verb).await,
         Command::Peering(verb) => command::operator::peering(verb).await,
         Command::Bench(BenchCommand::Api(args)) => bench::api::run(args).await,
+        Command::Task(verb) => command::operator::task(verb).await,
+        Command::Audit(args) => command::operator::audit(args).await,
         Command::Demo(_) | Command::Version => unreachable!("both are answered before"),
     }
 }
@@ -67,7 +80,14 @@ fn start_log(cli: &Cli) -> anyhow::Result<()> {
         .with_writer(std::io::stderr);
     match cli.log_format {
         LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Json => {
+            log.json().init();
+            std::panic::set_hook(Box::new(|panic| {
+                let place = panic.location().map(ToString::to_string);
+                let message = panic.payload_as_str().unwrap_or("no message");
+                tracing::error!(message, place, "panicked");
+            }));
+        }
     }
     Ok(())
 }

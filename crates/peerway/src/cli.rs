@@ -6,6 +6,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 
+mod moment;
+mod operator;
+
+pub use moment::{Moment, moment};
+pub use operator::{
+    AccountCommand, AdminArgs, AuditArgs, KeyAccess, KeyArgs, KeyCommand, PeeringCommand,
+    PolicyCommand, QuotaArgs, QuotaCommand, SubaccountCommand, TaskCommand, TokenArgs,
+};
+
 /// The library behind the sessions logs each unanswered handshake as an error; `status` tells that
 /// better.
 const DEFAULT_LOG: &str = "info,boringtun=off";
@@ -56,15 +65,26 @@ pub enum Command {
     /// Run a gateway, or work with the one that runs on this host.
     #[command(subcommand)]
     Gateway(GatewayCommand),
-    /// Make and list accounts (talks to the server on this host).
+    /// Make and show accounts (talks to the server on this host).
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Make access keys (talks to the server on this host).
+    /// Make sub-accounts and say what they may do (talks to the server on this host).
+    #[command(subcommand)]
+    Subaccount(SubaccountCommand),
+    /// Make, list, disable, restrict and rotate access keys (talks to the server on this host).
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Look at the peerings of all accounts (talks to the server on this host).
+    /// Show and change how much accounts may have (talks to the server on this host).
+    #[command(subcommand)]
+    Quota(QuotaCommand),
+    /// List, show and delete the peerings of all accounts (talks to the server on this host).
     #[command(subcommand)]
     Peering(PeeringCommand),
+    /// List the tasks of all accounts (talks to the server on this host).
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Show who did what when, from where, with which result (talks to the server on this host).
+    Audit(AuditArgs),
     /// Show everything on this machine: two regions, a peering, traffic at its cap.
     Demo(DemoArgs),
     /// Measure Peerway on this machine.
@@ -78,7 +98,8 @@ pub enum Command {
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServerArgs {
-    /// Where the state lives: database, master key, CA [default: /var/lib/peerway/server]
+    /// Where the state lives: database, master key, CA, audit log [default:
+    /// /var/lib/peerway/server; with --dataplane none a temporary folder]
     #[arg(long, env = "PEERWAY_SERVER_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Where the API listens with TLS [default: 0.0.0.0:8443]
@@ -123,9 +144,14 @@ pub struct ServerArgs {
     /// The most room for measured points, in MiB; the oldest go first [default: 1024]
     #[arg(long, env = "PEERWAY_METRICS_MAX_MIB", value_name = "MIB")]
     pub metrics_max_mib: Option<u32>,
-    /// What completes tasks: gateways, or nobody (for API use only) [default: gateways]
+    /// What completes tasks: gateways, or nobody (for API use only) [default: gateways]. With `none`
+    /// and no --state-dir the server runs on loopback ports and a temporary folder, and prints how to
+    /// use it.
     #[arg(long, env = "PEERWAY_DATAPLANE", value_name = "KIND")]
     pub dataplane: Option<Dataplane>,
+    /// How large the audit log may become before its oldest file goes, in MiB [default: 1024]
+    #[arg(long, env = "PEERWAY_AUDIT_MAX_MIB", value_name = "MIB")]
+    pub audit_max_mib: Option<u64>,
 }
 
 /// What completes tasks.
@@ -278,79 +304,6 @@ pub struct CleanArgs {
         value_name = "DIR"
     )]
     pub state_dir: PathBuf,
-}
-
-/// Which server to talk to.
-#[derive(Debug, Clone, Args)]
-pub struct AdminArgs {
-    /// The server's socket.
-    #[arg(
-        long,
-        env = "PEERWAY_ADMIN_SOCKET",
-        default_value = crate::config::ADMIN_SOCKET,
-        value_name = "PATH"
-    )]
-    pub admin_socket: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Flags of `gateway token`.
-#[derive(Debug, Args)]
-pub struct TokenArgs {
-    /// The region that the gateway will carry, `gz` or `ap-guangzhou`.
-    #[arg(long)]
-    pub region: String,
-    /// How long the string can be used, in seconds.
-    #[arg(long, default_value_t = 3600, value_name = "SECS")]
-    pub lifetime_secs: u64,
-    /// Which server.
-    #[command(flatten)]
-    pub admin: AdminArgs,
-}
-
-/// Verbs of `account`.
-#[derive(Debug, Subcommand)]
-pub enum AccountCommand {
-    /// Make an account.
-    Create {
-        /// A name for the operator.
-        #[arg(long)]
-        name: String,
-        /// The account number; a free one is chosen unless given.
-        #[arg(long)]
-        uin: Option<u64>,
-        /// The application number; a free one is chosen unless given.
-        #[arg(long)]
-        app_id: Option<u64>,
-        /// Which server.
-        #[command(flatten)]
-        admin: AdminArgs,
-    },
-    /// List the accounts.
-    List(AdminArgs),
-}
-
-/// Verbs of `key`.
-#[derive(Debug, Subcommand)]
-pub enum KeyCommand {
-    /// Make an access key. The secret is shown once.
-    Create {
-        /// The account that the key belongs to.
-        #[arg(long)]
-        uin: u64,
-        /// Which server.
-        #[command(flatten)]
-        admin: AdminArgs,
-    },
-}
-
-/// Verbs of `peering`.
-#[derive(Debug, Subcommand)]
-pub enum PeeringCommand {
-    /// List the peerings of all accounts.
-    List(AdminArgs),
 }
 
 /// Flags of `demo`.

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use gateway::config::GatewayConfig;
 use serde::Deserialize;
 use server::config::ServerConfig;
+use tempfile::TempDir;
 
 use crate::cli::{Dataplane, GatewayRunArgs, ServerArgs};
 
@@ -21,6 +22,7 @@ const SERVER_STATE_DIR: &str = "/var/lib/peerway/server";
 const METRICS_MAX_MIB: u32 = 1024;
 /// Room for some minutes of ten thousand busy sides.
 const METRICS_LEAST_MIB: u32 = 16;
+const DEFAULT_AUDIT_MAX_MIB: u64 = 1024;
 const TUNNEL_PORT: u16 = 51820;
 const NAT_KEEPALIVE_SECS: u64 = 25;
 /// Clients give up on a task after 200 s, so no task may wait that long.
@@ -58,6 +60,30 @@ fn or_vec<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
     if first.is_empty() { second } else { first }
 }
 
+/// Fills in what is absent for a server that only answers the API and that nothing is to be kept
+/// of: `--dataplane none` without a state folder. It gets a fresh folder, which is removed when the
+/// value is dropped, and free ports of the loopback address.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn temporary(flags: &mut ServerArgs, file: &ServerArgs) -> anyhow::Result<Option<TempDir>> {
+    let dataplane = flags.dataplane.or(file.dataplane);
+    let has_folder = flags.state_dir.is_some() || file.state_dir.is_some();
+    if dataplane != Some(Dataplane::None) || has_folder {
+        return Ok(None);
+    }
+    let folder = tempfile::Builder::new().prefix("peerway-").tempdir();
+    let folder = folder.context("a temporary folder for the state cannot be made")?;
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    flags.state_dir = Some(folder.path().to_owned());
+    flags.http = flags.http.or(file.http).or(Some(free));
+    flags.https = flags.https.or(file.https).or(Some(free));
+    flags.sync = flags.sync.or(file.sync).or(Some(free));
+    let socket = flags.admin_socket.take().or(file.admin_socket.clone());
+    flags.admin_socket = Some(socket.unwrap_or_else(|| folder.path().join("admin.sock")));
+    Ok(Some(folder))
+}
+
 /// The server's configuration: flags and environment over the file over the defaults.
 ///
 /// # Errors
@@ -84,6 +110,13 @@ pub fn server(flags: ServerArgs, file: ServerArgs) -> anyhow::Result<ServerConfi
         .unwrap_or(METRICS_MAX_MIB);
     if metrics_max_mib < METRICS_LEAST_MIB {
         bail!("--metrics-max-mib is {metrics_max_mib}; give at least {METRICS_LEAST_MIB}");
+    }
+    let audit_max_mib = flags
+        .audit_max_mib
+        .or(file.audit_max_mib)
+        .unwrap_or(DEFAULT_AUDIT_MAX_MIB);
+    if audit_max_mib == 0 {
+        bail!("--audit-max-mib is 0; give at least 1");
     }
     Ok(ServerConfig {
         state_dir: flags
@@ -117,6 +150,7 @@ pub fn server(flags: ServerArgs, file: ServerArgs) -> anyhow::Result<ServerConfi
             Some(Dataplane::None) => server::Dataplane::None,
             Some(Dataplane::Gateways) | None => server::Dataplane::Gateways,
         },
+        audit_max_mib,
     })
 }
 
@@ -211,6 +245,30 @@ mod tests {
         assert!(error.contains("--metrics-max-mib"), "{error}");
         let default = server(ServerArgs::default(), ServerArgs::default()).unwrap();
         assert_eq!(default.metrics_max_bytes, 1 << 30);
+    }
+
+    #[test]
+    fn a_server_without_gateways_and_folder_is_temporary_and_local() {
+        let mut flags = ServerArgs {
+            dataplane: Some(Dataplane::None),
+            http: "127.0.0.1:8080".parse().ok(),
+            ..ServerArgs::default()
+        };
+        let none = ServerArgs::default();
+        let folder = temporary(&mut flags, &none).unwrap().unwrap();
+        let config = server(flags.clone(), none.clone()).unwrap();
+        assert_eq!(config.state_dir, folder.path());
+        assert_eq!(config.admin_socket, folder.path().join("admin.sock"));
+        assert_eq!(config.http, "127.0.0.1:8080".parse().ok());
+        assert_eq!(config.https, "127.0.0.1:0".parse().ok());
+
+        // With a folder of its own it is like any other server.
+        flags.state_dir = Some("/x".into());
+        flags.sync = None;
+        assert!(temporary(&mut flags, &none).unwrap().is_none());
+        let config = server(flags, none.clone()).unwrap();
+        assert_eq!(config.sync, "0.0.0.0:8444".parse().unwrap());
+        assert!(temporary(&mut none.clone(), &none).unwrap().is_none());
     }
 
     #[test]
