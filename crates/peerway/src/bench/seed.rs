@@ -17,10 +17,10 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use model::peering::{ChargeType, QosLevel};
 use model::{
-    AccessKey, Account, AppId, Bandwidth, CidrBlock, KeyStatus, LegacyRouteTableId, LegacyVpcId,
-    Name, PeeringConnection, PeeringConnectionId, PeeringEnd, PeeringState, Quotas, Region,
-    RouteTable, RouteTableId, RouteTableKind, Task, TaskId, TaskKind, TaskState, Uin, UnixMillis,
-    Vni, Vpc, VpcId,
+    Access, AccessKey, Account, AppId, Bandwidth, CidrBlock, KeyStatus, LegacyRouteTableId,
+    LegacyVpcId, Name, PeeringConnection, PeeringConnectionId, PeeringEnd, PeeringState, Principal,
+    Quotas, Region, RouteTable, RouteTableId, RouteTableKind, Task, TaskId, TaskKind, TaskState,
+    Uin, UnixMillis, Vni, Vpc, VpcId,
 };
 use server::config::{MASTER_KEY_FILE, STATE_FILE};
 use server::sealing::MasterKey;
@@ -317,7 +317,10 @@ impl Seeder {
                     sealed_secret: master_key.seal(secret_key(account).as_bytes(), &secret_id)?,
                     secret_id,
                     owner: uin(account),
+                    principal: Principal::Account,
+                    access: Access::Full,
                     status: KeyStatus::Enabled,
+                    ends_at: None,
                     created_at: self.now,
                 })
                 .await?;

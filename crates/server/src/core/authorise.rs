@@ -141,6 +141,7 @@ impl<'a> Named<'a> {
             Command::SubnetList(query) => self.all(query.region),
             Command::RouteTableList(query) => self.all(query.region),
             Command::PeeringList(query) => self.all(query.region),
+            Command::MonitorData(query) => self.peering(query.region, query.peering, None),
             Command::TaskResult(_) => self.resources.push(Resource::all(self.account, None)),
             Command::VpcCreate(ask) => self.any(ask.region, "vpc"),
             Command::SubnetCreate(ask) => {

@@ -129,6 +129,7 @@ fn success(outcome: &Outcome, catalog: &Catalog) -> Ending {
         | Outcome::Subnets(_)
         | Outcome::RouteTables(_)
         | Outcome::Peerings(_)
+        | Outcome::MonitorData(_)
         | Outcome::TaskResult(_)
         | Outcome::Done => {}
     }

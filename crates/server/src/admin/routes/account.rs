@@ -30,7 +30,7 @@ pub(super) async fn create(
                 name: ask.name,
             })
             .await?;
-        Ok((view(&account), Made::id(account.uin)))
+        Ok((view(&account), Made::id(&account.uin)))
     };
     deed.perform(admin, work).await
 }
@@ -83,7 +83,7 @@ pub(super) async fn quotas_set(
 ) -> Result<Json<QuotasView>, Refusal> {
     let mut deed = Deed::new(operator, "quota.set").on("uin", &text);
     for (name, value) in change.named() {
-        deed = deed.on(name, value);
+        deed = deed.on(name, &value);
     }
     let core = admin.core.clone();
     let work = async move {

@@ -55,7 +55,7 @@ pub(super) struct Made {
 
 impl Made {
     /// Something with an id.
-    pub(super) fn id(id: impl ToString) -> Made {
+    pub(super) fn id(id: &impl ToString) -> Made {
         Made {
             ids: vec![id.to_string()],
             ..Made::default()
@@ -73,7 +73,7 @@ impl Deed {
     }
 
     /// Adds what the deed concerns. Never a secret.
-    pub(super) fn on(mut self, what: &str, id: impl ToString) -> Deed {
+    pub(super) fn on(mut self, what: &str, id: &impl ToString) -> Deed {
         let id = id.to_string().chars().take(128).collect();
         self.named.insert(what.to_owned(), id);
         self
@@ -82,7 +82,7 @@ impl Deed {
     /// Adds what the deed concerns, if it is given.
     pub(super) fn on_any(self, what: &str, id: Option<impl ToString>) -> Deed {
         match id {
-            Some(id) => self.on(what, id),
+            Some(id) => self.on(what, &id),
             None => self,
         }
     }

@@ -22,10 +22,10 @@ pub(super) async fn create(
 ) -> Result<Json<KeyView>, Refusal> {
     let access = access(ask.read_only);
     let deed = Deed::new(operator, "key.create")
-        .on("uin", ask.uin)
+        .on("uin", &ask.uin)
         .on_any("sub_account", ask.sub_account)
         .on_any("secret_id", ask.secret_id.as_ref())
-        .on("read_only", ask.read_only);
+        .on("read_only", &ask.read_only);
     let core = admin.core.clone();
     let work = async move {
         let key = core
@@ -52,7 +52,7 @@ pub(super) async fn rotate(
 ) -> Result<Json<KeyView>, Refusal> {
     let deed = Deed::new(operator, "key.rotate")
         .on("secret_id", &ask.secret_id)
-        .on("grace_secs", ask.grace_secs);
+        .on("grace_secs", &ask.grace_secs);
     let core = admin.core.clone();
     let work = async move {
         let grace = Duration::from_secs(ask.grace_secs);

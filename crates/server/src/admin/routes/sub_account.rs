@@ -22,7 +22,7 @@ pub(super) async fn create(
     Ask(ask): Ask<SubAccountRequest>,
 ) -> Result<Json<SubAccountView>, Refusal> {
     let deed = Deed::new(operator, "subaccount.create")
-        .on("owner", ask.owner)
+        .on("owner", &ask.owner)
         .on("name", &ask.name)
         .on_any("uin", ask.uin);
     let core = admin.core.clone();
@@ -37,7 +37,7 @@ pub(super) async fn create(
             })
             .await?;
         let view = view(&core.catalog(), &sub_account);
-        Ok((view, Made::id(sub_account.uin)))
+        Ok((view, Made::id(&sub_account.uin)))
     };
     deed.perform(admin, work).await
 }
