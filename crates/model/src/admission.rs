@@ -16,11 +16,15 @@
 //! and learns nothing of its other peerings. Because the requester's own pending requests stand, an
 //! acceptance never breaks rule 3 on the requester's side, and the answer to two competing
 //! decisions does not depend on which commits first.
+//!
+//! Only pending and active peerings of the two VPCs are looked at, so the cost of a decision is
+//! bounded by the quotas of their owners and does not grow with anybody's past or other peerings.
 
 use crate::cidr::CidrBlock;
 use crate::id::{PeeringConnectionId, VpcId};
 use crate::overlay::Side;
 use crate::peering::{PeeringConnection, PeeringState};
+use crate::task::TaskKind;
 use crate::world::World;
 
 /// Which peerings must not overlap each other at one VPC.
@@ -91,12 +95,12 @@ pub fn stands_at(peering: &PeeringConnection, vpc: VpcId) -> bool {
     }
 }
 
-/// Whether a request takes a place in the inbox of a VPC: it is pending there, or active with a task
-/// that may lead back to that.
-pub fn waits_at(peering: &PeeringConnection, vpc: VpcId) -> bool {
+/// Whether a request takes a place in the inbox of a VPC: it is pending there, or its acceptance is
+/// still being carried out and may lead back to that.
+pub fn waits_at(world: &dyn World, peering: &PeeringConnection, vpc: VpcId) -> bool {
     let may_be_pending = match peering.state {
         PeeringState::Pending { .. } => true,
-        PeeringState::Active { .. } => peering.task.is_some() && !peering.is_same_account(),
+        PeeringState::Active { .. } => is_being_accepted(world, peering),
         PeeringState::Expired { .. }
         | PeeringState::Rejected { .. }
         | PeeringState::Failed { .. }
@@ -104,6 +108,11 @@ pub fn waits_at(peering: &PeeringConnection, vpc: VpcId) -> bool {
         | PeeringState::Deleted { .. } => false,
     };
     may_be_pending && peering.accepter.vpc == vpc
+}
+
+fn is_being_accepted(world: &dyn World, peering: &PeeringConnection) -> bool {
+    let task = peering.task.and_then(|task| world.task(task));
+    task.is_some_and(|task| task.is_running() && matches!(task.kind, TaskKind::Accept { .. }))
 }
 
 /// Checks a new peering, whose record is not in the world yet. Its state tells which rules apply:
@@ -176,14 +185,9 @@ fn check_ends(peering: &PeeringConnection) -> Result<(), Refusal> {
 }
 
 fn check_pair(world: &dyn World, peering: &PeeringConnection) -> Result<(), Refusal> {
-    let existing = world.peerings_of(peering.requester.vpc).find(|other| {
-        other.id != peering.id
-            && other.side_of(peering.accepter.vpc).is_some()
-            && matches!(
-                other.state,
-                PeeringState::Pending { .. } | PeeringState::Active { .. }
-            )
-    });
+    let mut open = world.open_peerings_of(peering.requester.vpc);
+    let existing =
+        open.find(|other| other.id != peering.id && other.side_of(peering.accepter.vpc).is_some());
     existing.map_or(Ok(()), |other| {
         Err(Refusal::PairExists { existing: other.id })
     })
@@ -204,7 +208,7 @@ fn check_side(
     };
     let standing = || {
         world
-            .peerings_of(vpc)
+            .open_peerings_of(vpc)
             .filter(|other| other.id != peering.id && stands_at(other, vpc))
     };
 
@@ -234,8 +238,8 @@ fn check_side(
 fn check_inbox(world: &dyn World, peering: &PeeringConnection) -> Result<(), Refusal> {
     let vpc = peering.accepter.vpc;
     let waiting = world
-        .peerings_of(vpc)
-        .filter(|other| other.id != peering.id && waits_at(other, vpc));
+        .open_peerings_of(vpc)
+        .filter(|other| other.id != peering.id && waits_at(world, other, vpc));
     if waiting.count() >= world.quotas_of(peering.accepter.owner).inbox_per_vpc as usize {
         return Err(Refusal::InboxFull { vpc });
     }

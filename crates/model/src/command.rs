@@ -146,6 +146,8 @@ pub struct PeeringCreate {
     pub charge_type: ChargeType,
     /// The service level.
     pub qos_level: QosLevel,
+    /// What the caller holds afterwards. There is no reach here: the two regions say it.
+    pub reply: Reply,
 }
 
 /// An action on one peering.
@@ -155,6 +157,31 @@ pub struct PeeringAction {
     pub region: Region,
     /// The peering.
     pub peering: PeeringConnectionId,
+    /// Which peerings the action is for.
+    pub reach: Reach,
+    /// What the caller holds afterwards.
+    pub reply: Reply,
+}
+
+/// Which peerings an action is for; one that is out of reach is answered like an unknown one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those inside one region.
+    SameRegion,
+    /// All. A peering inside one region is within the reach of both, whichever made it.
+    Any,
+}
+
+/// What the caller of an action is answered when it is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// The number of a task to follow. A creation that fails leaves nothing: its caller learns of
+    /// the peering from a task that succeeded.
+    Task,
+    /// The peering's id, or nothing to follow at all: the action is done for its caller. What the
+    /// gateways have to do goes on in a task that nobody is told of, and a creation that fails
+    /// leaves the peering as failed, because its caller holds the id.
+    Peering,
 }
 
 /// A change of one peering; at least one of the options is present.
@@ -170,6 +197,10 @@ pub struct PeeringModify {
     pub bandwidth: Option<Bandwidth>,
     /// How it is to be paid for.
     pub charge_type: Option<ChargeType>,
+    /// Which peerings the action is for.
+    pub reach: Reach,
+    /// What the caller holds afterwards.
+    pub reply: Reply,
 }
 
 /// Which part of a list, and in which direction.
@@ -268,10 +299,21 @@ pub struct PeeringQuery {
     pub name: Option<String>,
     /// Only those in this state.
     pub state: Option<PeeringStateFilter>,
+    /// Only those that lead to this kind of network.
+    pub network: Option<NetworkKind>,
     /// The order.
     pub order: Order,
     /// The part.
     pub paging: Paging,
+}
+
+/// What a peering leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkKind {
+    /// A VPC, as every peering of this deployment does.
+    Vpc,
+    /// A network of bare-metal hosts; there are none here.
+    BareMetal,
 }
 
 /// A state without its data, to filter by.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::id::{AppId, TaskId};
+use crate::id::{AppId, PeeringConnectionId, TaskId};
 use crate::monitor::MonitorData;
 use crate::peering::PeeringConnection;
 use crate::task::Task;
@@ -30,6 +30,8 @@ pub enum Outcome {
     RouteTables(Page<RouteTableView>),
     /// A part of a list of peerings.
     Peerings(Page<PeeringView>),
+    /// A peering was made, and its caller follows no task.
+    PeeringCreated(PeeringConnectionId),
     /// An asynchronous action was committed.
     TaskStarted(TaskId),
     /// How far a task is.

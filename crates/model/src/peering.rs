@@ -3,9 +3,9 @@
 //! ```text
 //!            create, same account
 //!   ( ) ───────────────────────────────► Active ──── delete ───► Deleted / gone
-//!    │                                   ▲    ▲
-//!    │ create, other account             │    └ overdue ► Isolated ► recovered
-//!    ▼          accept                   │
+//!    │                                   ▲  │ ▲
+//!    │ create, other account             │  │ └ overdue ► Isolated ► recovered
+//!    ▼          accept                   │  └─ its creation failed ─► Failed / gone
 //!  Pending ──────────────────────────────┘ ◄─ a failed accept leads back to Pending
 //!    │  ▲ │
 //!    │  │ └─ reject ──► Rejected
@@ -13,8 +13,9 @@
 //!    └─── 7 days ──► Expired
 //! ```
 //!
-//! Pending, Active, Expired and Rejected can be deleted by a party that sees them. The record of a
-//! peering between two accounts stays as Deleted until the other account deletes it too.
+//! Every state can be deleted by a party that sees it. The record of a peering between two accounts
+//! stays as Deleted until the other account deletes it too. A failed creation is gone where its
+//! caller followed a task, and stays as Failed where its caller was given the id at once.
 //! Source: legacy VPC API, "state machine"; the rules that sources leave open follow the design.
 
 use std::fmt;
@@ -171,7 +172,7 @@ impl PeeringState {
 }
 
 /// What can happen to a peering after it was created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeeringEvent {
     /// The accepter consents.
     Accept,
@@ -192,6 +193,13 @@ pub enum PeeringEvent {
         /// The request's old deadline.
         expires_at: UnixMillis,
     },
+    /// The gateways could not set it up, and its creator knows it only by a task.
+    CreationUndone,
+    /// The gateways could not set it up, and its creator holds its id.
+    CreationFailed {
+        /// Region and cause, for the creator.
+        reason: String,
+    },
 }
 
 impl fmt::Display for PeeringEvent {
@@ -205,6 +213,8 @@ impl fmt::Display for PeeringEvent {
             PeeringEvent::Delete => "delete",
             PeeringEvent::Expire => "expire",
             PeeringEvent::ActivationFailed { .. } => "undo the acceptance of",
+            PeeringEvent::CreationUndone => "undo the creation of",
+            PeeringEvent::CreationFailed { .. } => "fail the creation of",
         })
     }
 }
@@ -287,6 +297,24 @@ impl PeeringConnection {
         matches!(self.state, PeeringState::Active { .. })
     }
 
+    /// Whether it is pending or active: the states that admission counts.
+    pub fn is_open(&self) -> bool {
+        match self.state {
+            PeeringState::Pending { .. } | PeeringState::Active { .. } => true,
+            PeeringState::Expired { .. }
+            | PeeringState::Rejected { .. }
+            | PeeringState::Failed { .. }
+            | PeeringState::Isolated { .. }
+            | PeeringState::Deleted { .. } => false,
+        }
+    }
+
+    /// Whether an account sees it from one of its ends in a region.
+    pub fn is_visible_in(&self, account: Uin, region: Region) -> bool {
+        let has_end = |side| self.is_owned_by(account, side) && self.end(side).region() == region;
+        self.is_visible_to(account) && (has_end(Side::Requester) || has_end(Side::Accepter))
+    }
+
     /// Whether an account sees it. A rejected request disappears for the accepter, a deleted
     /// peering for whoever deleted it, a failed creation for the accepter.
     pub fn is_visible_to(&self, account: Uin) -> bool {
@@ -320,15 +348,9 @@ impl PeeringConnection {
     ) -> Result<Transition, TransitionError> {
         use PeeringState as S;
 
-        self.check_actor(event, actor)?;
-        let wrong_state = || {
-            Err(TransitionError::WrongState {
-                state: self.state.name(),
-                event,
-            })
-        };
+        self.check_actor(&event, actor)?;
         let pending = |expires_at| Ok(Transition::To(S::Pending { expires_at }));
-        match (event, &self.state) {
+        match (&event, &self.state) {
             (PeeringEvent::Accept, S::Pending { expires_at }) if now < *expires_at => {
                 Ok(Transition::To(S::Active { since: now }))
             }
@@ -340,7 +362,12 @@ impl PeeringConnection {
             }
             (PeeringEvent::Enable, S::Expired { .. }) => pending(now.after(request_lifetime)),
             (PeeringEvent::ActivationFailed { expires_at }, S::Active { .. }) => {
-                pending(expires_at)
+                pending(*expires_at)
+            }
+            (PeeringEvent::CreationUndone, S::Active { .. }) => Ok(Transition::Gone),
+            (PeeringEvent::CreationFailed { reason }, S::Active { .. }) => {
+                let (since, reason) = (now, reason.clone());
+                Ok(Transition::To(S::Failed { since, reason }))
             }
             (
                 PeeringEvent::Rename | PeeringEvent::ChangeTerms,
@@ -354,7 +381,9 @@ impl PeeringConnection {
                 | PeeringEvent::ChangeTerms
                 | PeeringEvent::Expire
                 | PeeringEvent::Enable
-                | PeeringEvent::ActivationFailed { .. },
+                | PeeringEvent::ActivationFailed { .. }
+                | PeeringEvent::CreationUndone
+                | PeeringEvent::CreationFailed { .. },
                 S::Pending { .. }
                 | S::Active { .. }
                 | S::Expired { .. }
@@ -362,16 +391,22 @@ impl PeeringConnection {
                 | S::Failed { .. }
                 | S::Isolated { .. }
                 | S::Deleted { .. },
-            ) => wrong_state(),
+            ) => Err(TransitionError::WrongState {
+                state: self.state.name(),
+                event,
+            }),
         }
     }
 
-    fn check_actor(&self, event: PeeringEvent, actor: Actor) -> Result<(), TransitionError> {
+    fn check_actor(&self, event: &PeeringEvent, actor: Actor) -> Result<(), TransitionError> {
         let allowed = match event {
             PeeringEvent::Accept | PeeringEvent::Reject => Some(Side::Accepter),
             PeeringEvent::Enable | PeeringEvent::ChangeTerms => Some(Side::Requester),
             PeeringEvent::Rename | PeeringEvent::Delete => None,
-            PeeringEvent::Expire | PeeringEvent::ActivationFailed { .. } => {
+            PeeringEvent::Expire
+            | PeeringEvent::ActivationFailed { .. }
+            | PeeringEvent::CreationUndone
+            | PeeringEvent::CreationFailed { .. } => {
                 return match actor {
                     Actor::System => Ok(()),
                     Actor::Account(_) => Err(TransitionError::NotFound),
@@ -387,14 +422,14 @@ impl PeeringConnection {
         match allowed {
             Some(side) if !self.is_owned_by(account, side) => Err(TransitionError::WrongRole {
                 allowed: side,
-                event,
+                event: event.clone(),
             }),
             Some(_) | None => Ok(()),
         }
     }
 
     // The other account keeps seeing a peering that it saw and did not delete itself. The operator
-    // and a failed creation take it away from both.
+    // takes it away from both.
     fn delete(&self, actor: Actor, now: UnixMillis) -> Transition {
         let Actor::Account(account) = actor else {
             return Transition::Gone;

@@ -1,5 +1,7 @@
-//! Tasks: the visible half of asynchronous actions.
+//! Tasks: the work that an action leaves to the gateways. Those whose number the caller was given
+//! are the visible half of asynchronous actions.
 
+use crate::command::Reply;
 use crate::id::{PeeringConnectionId, TaskId, Uin};
 use crate::overlay::Bandwidth;
 use crate::time::UnixMillis;
@@ -7,10 +9,12 @@ use crate::time::UnixMillis;
 /// An asynchronous action on a peering, from its commit to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// The number handed to the caller.
+    /// Its number.
     pub id: TaskId,
     /// The account that called.
     pub owner: Uin,
+    /// What the caller was answered. Only a task that it was told of can be asked for.
+    pub reply: Reply,
     /// What was asked, with what is needed to take it back.
     pub kind: TaskKind,
     /// The peering that it is about.
@@ -26,7 +30,8 @@ pub struct Task {
 /// What a task does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskKind {
-    /// Creates a peering. Failing, the peering is gone again.
+    /// Creates a peering. Failing, the peering is gone again, or in state failed where the caller
+    /// holds its id.
     Create,
     /// Accepts a request. Failing, the request is pending again with its old deadline.
     Accept {
@@ -69,5 +74,14 @@ impl Task {
     /// Whether it still runs.
     pub fn is_running(&self) -> bool {
         self.state == TaskState::Running
+    }
+
+    /// Whether its caller was told of it. While such a task runs, nothing else happens to its
+    /// peering.
+    pub fn is_announced(&self) -> bool {
+        match self.reply {
+            Reply::Task => true,
+            Reply::Peering => false,
+        }
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::account::Quotas;
 use crate::gateway::Gateway;
-use crate::id::{GatewayId, LegacyVpcId, PeeringConnectionId, Uin, VpcId};
+use crate::id::{GatewayId, LegacyVpcId, PeeringConnectionId, TaskId, Uin, VpcId};
 use crate::name::Name;
 use crate::overlay::{Bandwidth, Vni};
 use crate::peering::{
     ChargeType, PeeringConnection, PeeringEnd, PeeringState, QosLevel, REQUEST_LIFETIME,
 };
 use crate::region::Region;
+use crate::task::Task;
 use crate::time::UnixMillis;
 use crate::vpc::{RouteTable, Subnet, Vpc};
 use crate::world::World;
@@ -24,6 +25,8 @@ pub struct MemoryWorld {
     pub subnets: Vec<(Subnet, RouteTable)>,
     /// Peerings by id.
     pub peerings: BTreeMap<PeeringConnectionId, PeeringConnection>,
+    /// Tasks by id.
+    pub tasks: BTreeMap<TaskId, Task>,
     /// Gateways by id.
     pub gateways: BTreeMap<GatewayId, Gateway>,
     /// The quotas of every account.
@@ -53,6 +56,14 @@ impl World for MemoryWorld {
                 .values()
                 .filter(move |peering| peering.side_of(vpc).is_some()),
         )
+    }
+
+    fn open_peerings_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &PeeringConnection> + '_> {
+        Box::new(self.peerings_of(vpc).filter(|peering| peering.is_open()))
+    }
+
+    fn task(&self, id: TaskId) -> Option<&Task> {
+        self.tasks.get(&id)
     }
 
     fn gateway(&self, id: GatewayId) -> Option<&Gateway> {

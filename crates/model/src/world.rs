@@ -3,9 +3,10 @@
 
 use crate::account::Quotas;
 use crate::gateway::Gateway;
-use crate::id::{GatewayId, Uin, VpcId};
+use crate::id::{GatewayId, TaskId, Uin, VpcId};
 use crate::peering::PeeringConnection;
 use crate::region::Region;
+use crate::task::Task;
 use crate::vpc::{RouteTable, Subnet, Vpc};
 
 /// A consistent view of the state at one revision.
@@ -18,6 +19,11 @@ pub trait World {
     fn subnets_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = (&Subnet, &RouteTable)> + '_>;
     /// Every recorded peering that a VPC is an end of, in whatever state.
     fn peerings_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &PeeringConnection> + '_>;
+    /// The pending and active peerings that a VPC is an end of: what admission looks at. There are
+    /// never many, because quotas bound them.
+    fn open_peerings_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &PeeringConnection> + '_>;
+    /// A task by its id.
+    fn task(&self, id: TaskId) -> Option<&Task>;
     /// A gateway by its id.
     fn gateway(&self, id: GatewayId) -> Option<&Gateway>;
     /// The gateway that carries a region.

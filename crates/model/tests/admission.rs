@@ -4,9 +4,13 @@
 use std::time::Duration;
 
 use model::admission::{OverlapScope, admit_accept, admit_create, admit_enable};
+use model::command::Reply;
 use model::peering::{Actor, PeeringEvent, Transition};
 use model::testing::{self, MemoryWorld};
-use model::{PeeringConnection, PeeringState, Quotas, Region, Side, Uin, UnixMillis, Vpc, World};
+use model::{
+    Bandwidth, PeeringConnection, PeeringState, Quotas, Region, Side, Task, TaskId, TaskKind,
+    TaskState, Uin, UnixMillis, Vpc, World,
+};
 use proptest::prelude::*;
 
 const LIFETIME: Duration = Duration::from_secs(10);
@@ -99,12 +103,12 @@ impl Real {
         is_admitted
     }
 
-    fn act(&mut self, event: PeeringEvent, index: usize, side: Side, now: UnixMillis) -> bool {
+    fn act(&mut self, event: &PeeringEvent, index: usize, side: Side, now: UnixMillis) -> bool {
         let Some(peering) = self.world.peerings.get(&self.made[index]).cloned() else {
             return false;
         };
         let actor = Actor::Account(peering.end(side).owner);
-        let Ok(transition) = peering.transition(event, actor, now, LIFETIME) else {
+        let Ok(transition) = peering.transition(event.clone(), actor, now, LIFETIME) else {
             return false;
         };
         let admission = match event {
@@ -241,7 +245,7 @@ impl Reference {
         is_admitted
     }
 
-    fn act(&mut self, event: PeeringEvent, index: usize, side: Side, now: i64) -> bool {
+    fn act(&mut self, event: &PeeringEvent, index: usize, side: Side, now: i64) -> bool {
         let life = self.peerings[index];
         let is_same = owner(life.from) == owner(life.to);
         let sees = |side: Side| match life.state {
@@ -324,8 +328,8 @@ fn live(scope: OverlapScope, steps: &[Step]) -> Result<Real, TestCaseError> {
                 }
                 let index = number % real.made.len();
                 (
-                    real.act(*event, index, *side, at),
-                    reference.act(*event, index, *side, now),
+                    real.act(event, index, *side, at),
+                    reference.act(event, index, *side, now),
                 )
             }
             Step::Wait(millis) => {
@@ -415,11 +419,38 @@ fn a_request_being_accepted_keeps_its_place_in_the_inbox() {
     // Two requests to the VPC of account 3 in Beijing fill its inbox.
     assert!(real.create(0, 4, now) && real.create(2, 4, now));
     assert!(!real.create(6, 4, now));
-    assert!(real.act(PeeringEvent::Accept, 0, Side::Accepter, now));
+    assert!(real.act(&PeeringEvent::Accept, 0, Side::Accepter, now));
     let id = real.made[0];
-    real.world.peerings.get_mut(&id).unwrap().task = Some(model::TaskId(1));
-    assert!(!real.create(6, 4, now));
-    real.world.peerings.get_mut(&id).unwrap().task = None;
-    assert!(real.create(6, 4, now));
+    let task = |kind, state| Task {
+        id: TaskId(1),
+        owner: Uin(3),
+        reply: Reply::Task,
+        kind,
+        peering: id,
+        state,
+        created_at: now,
+        deadline: now,
+    };
+    let accept = TaskKind::Accept { expires_at: now };
+    let previous = Bandwidth::Unlimited;
+    let mut lock = |task: Option<Task>| {
+        real.world.peerings.get_mut(&id).unwrap().task = task.as_ref().map(|task| task.id);
+        real.world.tasks = task.into_iter().map(|task| (task.id, task)).collect();
+        let mut attempt = Real {
+            world: real.world.clone(),
+            vpcs: real.vpcs.clone(),
+            made: real.made.clone(),
+            scope: real.scope,
+        };
+        attempt.create(6, 4, now)
+    };
+    assert!(!lock(Some(task(accept, TaskState::Running))));
+    // Nothing but a failing acceptance leads back to the inbox.
+    assert!(lock(Some(task(
+        TaskKind::Modify { previous },
+        TaskState::Running
+    ))));
+    assert!(lock(Some(task(accept, TaskState::Succeeded { at: now }))));
+    assert!(lock(None));
     assert_eq!(real.world.quotas_of(Uin(3)).inbox_per_vpc, INBOX);
 }

@@ -135,6 +135,13 @@ pub struct ServerArgs {
     /// When a task that waits for gateways fails, in seconds, below 200 [default: 60]
     #[arg(long, env = "PEERWAY_TASK_TIMEOUT_SECS", value_name = "SECS")]
     pub task_timeout_secs: Option<u64>,
+    /// When a peering request that nobody has answered expires, in seconds [default: 604800]
+    #[arg(long, env = "PEERWAY_REQUEST_LIFETIME_SECS", value_name = "SECS")]
+    pub request_lifetime_secs: Option<u64>,
+    /// Refuse peers of one VPC that overlap each other inside a region, too, not only across
+    /// regions. Peerings that exist stay as they are.
+    #[arg(long, env = "PEERWAY_STRICT_OVERLAP", num_args = 0..=1, default_missing_value = "true")]
+    pub strict_overlap: Option<bool>,
     /// The largest bandwidth that may be asked for, in Mbps [default: 10000]
     #[arg(long, env = "PEERWAY_MAX_BANDWIDTH_MBPS", value_name = "MBPS")]
     pub max_bandwidth_mbps: Option<u32>,

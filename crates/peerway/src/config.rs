@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use gateway::config::GatewayConfig;
+use model::admission::OverlapScope;
+use model::peering::REQUEST_LIFETIME;
 use serde::Deserialize;
 use server::config::ServerConfig;
 use tempfile::TempDir;
@@ -27,6 +29,8 @@ const TUNNEL_PORT: u16 = 51820;
 const NAT_KEEPALIVE_SECS: u64 = 25;
 /// Clients give up on a task after 200 s, so no task may wait that long.
 const TASK_TIMEOUT_BOUND_SECS: u64 = 200;
+/// A year: whoever has not answered by then will not.
+const LONGEST_REQUEST_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The configuration file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -97,6 +101,17 @@ pub fn server(flags: ServerArgs, file: ServerArgs) -> anyhow::Result<ServerConfi
     if !(1..TASK_TIMEOUT_BOUND_SECS).contains(&task_timeout_secs) {
         bail!("--task-timeout-secs is {task_timeout_secs}; it must be from 1 to 199");
     }
+    let request_lifetime = flags
+        .request_lifetime_secs
+        .or(file.request_lifetime_secs)
+        .map_or(REQUEST_LIFETIME, Duration::from_secs);
+    if request_lifetime.is_zero() || request_lifetime > LONGEST_REQUEST_LIFETIME {
+        bail!(
+            "--request-lifetime-secs is {}; it must be from 1 to {}",
+            request_lifetime.as_secs(),
+            LONGEST_REQUEST_LIFETIME.as_secs()
+        );
+    }
     let max_bandwidth_mbps = flags
         .max_bandwidth_mbps
         .or(file.max_bandwidth_mbps)
@@ -140,6 +155,11 @@ pub fn server(flags: ServerArgs, file: ServerArgs) -> anyhow::Result<ServerConfi
                 .unwrap_or(7200),
         ),
         task_timeout: Duration::from_secs(task_timeout_secs),
+        request_lifetime,
+        overlap: match flags.strict_overlap.or(file.strict_overlap) {
+            Some(true) => OverlapScope::AllPeerings,
+            Some(false) | None => OverlapScope::CrossRegion,
+        },
         max_bandwidth_mbps,
         documented_bandwidths_only: flags
             .documented_bandwidths
@@ -212,6 +232,26 @@ mod tests {
         assert_eq!(config.clock_window, Duration::from_secs(300));
         assert_eq!(config.tls_names, ["a"]);
         assert_eq!(config.task_timeout, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn the_rules_of_peerings_are_the_vendors_unless_told_otherwise() {
+        let config = |toml: &str| {
+            let file: File = toml::from_str(toml).unwrap();
+            server(ServerArgs::default(), file.server)
+        };
+        let default = config("").unwrap();
+        assert_eq!(default.request_lifetime, Duration::from_secs(7 * 24 * 3600));
+        assert_eq!(default.overlap, OverlapScope::CrossRegion);
+        let strict = config("[server]\nrequest-lifetime-secs = 60\nstrict-overlap = true\n");
+        let strict = strict.unwrap();
+        assert_eq!(strict.request_lifetime, Duration::from_secs(60));
+        assert_eq!(strict.overlap, OverlapScope::AllPeerings);
+        for secs in [0, 365 * 24 * 3600 + 1] {
+            let error = config(&format!("[server]\nrequest-lifetime-secs = {secs}\n"));
+            let message = error.unwrap_err().to_string();
+            assert!(message.contains("--request-lifetime-secs"), "{message}");
+        }
     }
 
     #[test]

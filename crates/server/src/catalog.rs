@@ -55,6 +55,7 @@ pub struct Catalog {
     vpc_subnets: Map<VpcId, OrderedSet<SubnetId>>,
     vpc_route_tables: Map<VpcId, OrderedSet<RouteTableId>>,
     vpc_peerings: Map<VpcId, Peerings<PeeringConnectionId>>,
+    vpc_open_peerings: Map<VpcId, OrderedSet<PeeringConnectionId>>,
     visible_peerings: Map<(Uin, Region), Peerings<(UnixMillis, PeeringConnectionId)>>,
     deadlines: OrderedSet<(UnixMillis, PeeringConnectionId)>,
     running_tasks: OrderedSet<TaskId>,
@@ -385,6 +386,15 @@ impl World for Catalog {
 
     fn peerings_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &PeeringConnection> + '_> {
         Box::new(self.shared_peerings_of(vpc).map(Arc::as_ref))
+    }
+
+    fn open_peerings_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &PeeringConnection> + '_> {
+        let open = members(&self.vpc_open_peerings, &vpc);
+        Box::new(open.filter_map(|id| self.peering(*id)))
+    }
+
+    fn task(&self, id: TaskId) -> Option<&Task> {
+        Catalog::task(self, id)
     }
 
     fn gateway(&self, id: GatewayId) -> Option<&Gateway> {

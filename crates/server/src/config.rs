@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::admission::OverlapScope;
+use model::peering::REQUEST_LIFETIME;
+
 use crate::core::Dataplane;
 use crate::history::DEFAULT_MAX_BYTES;
 
@@ -37,6 +40,10 @@ pub struct ServerConfig {
     pub clock_window: Duration,
     /// When a running task fails; clients give up after 200 s.
     pub task_timeout: Duration,
+    /// How long a request of another account waits for consent.
+    pub request_lifetime: Duration,
+    /// Which peerings of one VPC must not lead to blocks that overlap.
+    pub overlap: OverlapScope,
     /// The largest bandwidth of a peering, 10^6 bit/s.
     pub max_bandwidth_mbps: u32,
     /// Whether only the bandwidths of the vendor's page are accepted.
@@ -65,6 +72,8 @@ impl ServerConfig {
             tls_names: Vec::new(),
             clock_window: Duration::from_secs(2 * 3600),
             task_timeout: Duration::from_secs(60),
+            request_lifetime: REQUEST_LIFETIME,
+            overlap: OverlapScope::default(),
             max_bandwidth_mbps: 10_000,
             documented_bandwidths_only: false,
             metrics_max_bytes: DEFAULT_MAX_BYTES,

@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use model::{
-    Gateway, GatewayId, PeeringConnection, PeeringConnectionId, Side, Task, TaskId, TaskKind,
-    UnixMillis, World,
+    Gateway, GatewayId, PeeringConnection, PeeringConnectionId, Region, Side, Task, TaskId,
+    TaskKind, UnixMillis, World,
 };
 use store::Revision;
 use store::record::Key;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
-use crate::core::{Core, Dataplane};
+use crate::core::{Core, Dataplane, has_had_gateway};
 use crate::error::UseCaseError;
 use crate::sync::Sessions;
 use crate::sync::sessions::{Connection, Session};
@@ -174,7 +174,9 @@ pub fn verdict(catalog: &Catalog, sessions: &Sessions, task: &Task, now: UnixMil
     };
     let ends = match Ends::of(catalog, peering) {
         Ok(ends) => ends,
-        Err(message) => return Verdict::Fail(message),
+        // A gateway that was removed may be about to be replaced.
+        Err(missing) if missing.has_had_one && !is_late => return Verdict::Wait,
+        Err(missing) => return Verdict::Fail(missing.message()),
     };
     let gateways = ends.gateways();
     let obstacles: Vec<String> = gateways
@@ -205,16 +207,34 @@ struct Ends<'a> {
     accepter: &'a Gateway,
 }
 
+/// A region without a gateway.
+struct Missing {
+    region: Region,
+    /// Whether one has joined and left.
+    has_had_one: bool,
+}
+
+impl Missing {
+    /// Region and cause, with what to do.
+    fn message(&self) -> String {
+        let region = self.region;
+        let cause = match self.has_had_one {
+            true => "has no gateway since its last one was removed",
+            false => "has no gateway and never had one",
+        };
+        format!(
+            "region {region} {cause}; create a token with `peerway gateway token --region {region}`"
+        )
+    }
+}
+
 impl<'a> Ends<'a> {
-    /// Fails with the message for the task when a region has no gateway.
-    fn of(catalog: &'a Catalog, peering: &PeeringConnection) -> Result<Ends<'a>, String> {
+    fn of(catalog: &'a Catalog, peering: &PeeringConnection) -> Result<Ends<'a>, Missing> {
         let gateway = |side| {
             let region = peering.end(side).region();
-            catalog.gateway_of(region).ok_or_else(|| {
-                format!(
-                    "region {region} has no gateway; create a token with \
-                     `peerway gateway token --region {region}`"
-                )
+            catalog.gateway_of(region).ok_or_else(|| Missing {
+                region,
+                has_had_one: has_had_gateway(catalog, region),
             })
         };
         Ok(Ends {

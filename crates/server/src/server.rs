@@ -164,9 +164,10 @@ pub async fn build_with_clock(
     let store = open_store(&config.state_dir).await?;
     let master_key = MasterKey::load_or_create(&config.state_dir.join(MASTER_KEY_FILE))?;
     let rules = Rules {
+        overlap: config.overlap,
+        request_lifetime: config.request_lifetime,
         task_timeout: config.task_timeout,
         dataplane: config.dataplane,
-        ..Rules::default()
     };
     let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
     let series = open_series(&config, &*clock).await?;

@@ -104,7 +104,7 @@ fn every_error() -> Vec<ApiError> {
             DomainError::PeeringState(TransitionError::NotFound),
             DomainError::PeeringState(TransitionError::WrongRole {
                 allowed: Side::Accepter,
-                event,
+                event: event.clone(),
             }),
             DomainError::PeeringState(TransitionError::WrongState {
                 state: "active",

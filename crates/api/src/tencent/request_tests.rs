@@ -1,8 +1,8 @@
 //! From queries to commands, and the parameter that a refusal names.
 
 use model::command::{
-    Direction, Order, Paging, PeeringAction, PeeringCreate, PeeringModify, PeeringQuery,
-    PeeringStateFilter, RouteChange, RouteSpec, SubnetSpec, VpcCreate,
+    Direction, NetworkKind, Order, Paging, PeeringAction, PeeringCreate, PeeringModify,
+    PeeringQuery, PeeringStateFilter, Reach, Reply, RouteChange, RouteSpec, SubnetSpec, VpcCreate,
 };
 use model::monitor::{Metric, MonitorQuery, Period};
 use model::peering::{ChargeType, QosLevel};
@@ -58,6 +58,7 @@ fn the_documented_example_is_understood() {
         bandwidth: Bandwidth::from_mbps(20),
         charge_type: ChargeType::PostpaidByDayMax,
         qos_level: QosLevel::Gold,
+        reply: Reply::Task,
     };
     assert_eq!(command(SEED), Command::PeeringCreate(expected));
 }
@@ -193,6 +194,8 @@ fn a_change_needs_something_to_change() {
             name: name.map(str::to_owned),
             bandwidth: mbps.map(Bandwidth::from_mbps),
             charge_type: None,
+            reach: Reach::Any,
+            reply: Reply::Task,
         })
     };
     assert_eq!(
@@ -214,6 +217,8 @@ fn actions_on_one_peering_differ_only_in_the_command() {
     let action = PeeringAction {
         region: Region::Shanghai,
         peering: "pcx-6gw5wvmk".parse().unwrap(),
+        reach: Reach::Any,
+        reply: Reply::Task,
     };
     for (name, expected) in [
         (
@@ -329,13 +334,14 @@ fn routes_lead_to_peerings_and_their_destinations_may_have_host_bits() {
 #[test]
 fn lists_have_documented_defaults_and_bounds() {
     let base = "Action=DescribeVpcPeeringConnections&Region=gz";
-    let query = |order, paging, state| {
+    let query = |order, paging, state, network| {
         Command::PeeringList(PeeringQuery {
             region: Region::Guangzhou,
             vpc: None,
             peering: None,
             name: None,
             state,
+            network,
             order,
             paging,
         })
@@ -345,10 +351,16 @@ fn lists_have_documented_defaults_and_bounds() {
         limit: 20,
         direction: Direction::Descending,
     };
-    assert_eq!(command(base), query(Order::CreateTime, defaults, None));
+    assert_eq!(
+        command(base),
+        query(Order::CreateTime, defaults, None, None)
+    );
     // Empty filters count as absent.
     let empty = format!("{base}&vpcId=&state=&limit=&peeringConnectionId=&orderField=");
-    assert_eq!(command(&empty), query(Order::CreateTime, defaults, None));
+    assert_eq!(
+        command(&empty),
+        query(Order::CreateTime, defaults, None, None)
+    );
     let full = format!(
         "{base}&offset=50&limit=50&state=1&type=1&orderField=peeringConnectionname&orderDirection=asc"
     );
@@ -358,12 +370,14 @@ fn lists_have_documented_defaults_and_bounds() {
         direction: Direction::Ascending,
     };
     let active = Some(PeeringStateFilter::Active);
-    assert_eq!(command(&full), query(Order::Name, paging, active));
+    let vpcs = Some(NetworkKind::Vpc);
+    assert_eq!(command(&full), query(Order::Name, paging, active, vpcs));
     for (name, value) in [
         ("limit", "51"),
         ("limit", "-1"),
         ("offset", "x"),
         ("state", "7"),
+        ("type", "3"),
         ("orderField", "vpcName"),
         ("orderDirection", "up"),
     ] {

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use model::command::Reply;
 use model::peering::{ChargeType, QosLevel};
 use model::{
     Access, AccessKey, Account, AppId, Bandwidth, CidrBlock, KeyStatus, LegacyRouteTableId,
@@ -273,6 +274,7 @@ impl Seeder {
         let task = Task {
             id: TaskId(u64::from(number) + 1),
             owner: requester.owner,
+            reply: Reply::Task,
             kind: TaskKind::Create,
             peering: peering.id,
             state: TaskState::Succeeded { at: created_at },

@@ -115,6 +115,9 @@ impl Catalog {
         for side in [Side::Requester, Side::Accepter] {
             let vpc = peering.end(side).vpc;
             list(&mut self.vpc_peerings, vpc, peering.id, &peering);
+            if peering.is_open() {
+                add(&mut self.vpc_open_peerings, vpc, peering.id);
+            }
         }
         let place = (peering.created_at, peering.id);
         for viewer in viewers(&peering) {
@@ -128,7 +131,11 @@ impl Catalog {
 
     fn remove_peering(&mut self, peering: &PeeringConnection) {
         for side in [Side::Requester, Side::Accepter] {
-            unlist(&mut self.vpc_peerings, &peering.end(side).vpc, &peering.id);
+            let vpc = peering.end(side).vpc;
+            unlist(&mut self.vpc_peerings, &vpc, &peering.id);
+            if peering.is_open() {
+                remove(&mut self.vpc_open_peerings, &vpc, &peering.id);
+            }
         }
         let place = (peering.created_at, peering.id);
         for viewer in viewers(peering) {
@@ -169,8 +176,8 @@ fn viewers(peering: &PeeringConnection) -> BTreeSet<(Uin, Region)> {
     [Side::Requester, Side::Accepter]
         .map(|side| peering.end(side))
         .into_iter()
-        .filter(|end| peering.is_visible_to(end.owner))
         .map(|end| (end.owner, end.region()))
+        .filter(|(owner, region)| peering.is_visible_in(*owner, *region))
         .collect()
 }
 

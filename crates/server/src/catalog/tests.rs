@@ -81,6 +81,7 @@ fn record(kind: u8, id: u8, content: u8) -> Record {
         6 => Record::Task(Task {
             id: TaskId(u64::from(id) + 1),
             owner,
+            reply: model::command::Reply::Task,
             kind: TaskKind::Modify {
                 previous: Bandwidth::from_mbps(content.into()),
             },
@@ -249,6 +250,15 @@ fn check_indexes(catalog: &Catalog) -> Result<(), TestCaseError> {
             .peerings()
             .filter(|p| p.side_of(id).is_some())
             .collect();
+        prop_assert_eq!(found, searched);
+        let found: Vec<_> = catalog.open_peerings_of(id).collect();
+        let is_open = |p: &&PeeringConnection| {
+            matches!(
+                p.state,
+                PeeringState::Pending { .. } | PeeringState::Active { .. }
+            )
+        };
+        let searched: Vec<_> = catalog.peerings_of(id).filter(is_open).collect();
         prop_assert_eq!(found, searched);
     }
     for owner in (1..5).map(Uin) {

@@ -104,6 +104,8 @@ impl Core {
     {
         for attempt in 0..ATTEMPTS {
             let catalog = self.catalog();
+            #[cfg(test)]
+            super::tests::history::decided_on(catalog.revision());
             let mut draft = Draft::new(&catalog);
             let outcome = decision(&mut draft)?;
             let Some(transaction) = draft.finish() else {

@@ -9,12 +9,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use model::{Gateway, GatewayId, JoinToken, PublicKey, Region, Tombstone, UnixMillis, World};
-use store::record::Key;
+use model::{Gateway, GatewayId, JoinToken, PublicKey, Region, Tombstone, Uin, UnixMillis, World};
+use store::record::{Key, Tally};
 
 use super::Core;
 use super::commit::Draft;
-use super::peering::gateways_of;
 use super::task::is_void;
 use crate::catalog::Catalog;
 use crate::error::{JoinError, OperatorError, UseCaseError};
@@ -22,6 +21,33 @@ use crate::sealing::SealError;
 
 /// Tombstones confirmed in one transaction; each takes up to five writes.
 const CONFIRMED_AT_ONCE: usize = 20;
+
+/// The account that stands for the deployment itself. Its tally of a region is written whenever a
+/// gateway joins or leaves, read by whoever relies on which gateway the region has, and never
+/// removed.
+pub(super) const DEPLOYMENT: Uin = Uin(0);
+
+/// The record that changes with the gateways of a region.
+fn gateways_of(region: Region) -> Tally {
+    Tally {
+        owner: DEPLOYMENT,
+        region,
+        vpcs: 0,
+    }
+}
+
+/// The key of [`gateways_of`].
+pub(super) fn gateways_key(region: Region) -> Key {
+    Key::Tally {
+        owner: DEPLOYMENT,
+        region,
+    }
+}
+
+/// Whether a gateway has ever joined for a region, even if it has left.
+pub(crate) fn has_had_gateway(catalog: &Catalog, region: Region) -> bool {
+    catalog.revision_of(&gateways_key(region)).is_some()
+}
 
 /// A gateway that wants to join.
 #[derive(Clone)]

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use model::command::{
-    Direction, Order, Paging, PeeringQuery, PeeringStateFilter, RouteTableQuery, SubnetQuery,
-    VpcQuery,
+    Direction, NetworkKind, Order, Paging, PeeringQuery, PeeringStateFilter, RouteTableQuery,
+    SubnetQuery, VpcQuery,
 };
 use model::outcome::{Page, PeeringView, RouteTableView, SubnetView, VpcView};
 use model::{
@@ -135,8 +135,13 @@ pub(super) fn peerings(
                 .state
                 .is_none_or(|state| state == filter_of(&peering.state))
     };
-    let is_seen = |peering: &&Arc<PeeringConnection>| is_seen_from(peering, caller, query.region);
+    let is_seen = |peering: &&Arc<PeeringConnection>| peering.is_visible_in(caller, query.region);
 
+    // Every peering here leads to a VPC.
+    if query.network == Some(NetworkKind::BareMetal) {
+        let items = Vec::new();
+        return Ok(Outcome::Peerings(Page { total: 0, items }));
+    }
     let found: Vec<&Arc<PeeringConnection>> = match (query.peering, requester) {
         (Some(id), _) => catalog
             .shared_peering(id)
@@ -169,20 +174,13 @@ pub(super) fn peerings(
     Ok(Outcome::Peerings(page.map(view)))
 }
 
-/// How far a task of the caller is.
+/// How far a task of the caller is, if it was told of it.
 pub(super) fn task(catalog: &Catalog, caller: Uin, id: TaskId) -> Result<Outcome, UseCaseError> {
     catalog
         .task(id)
-        .filter(|task| task.owner == caller)
+        .filter(|task| task.owner == caller && task.is_announced())
         .map(|task| Outcome::TaskResult(task.clone()))
         .ok_or_else(|| DomainError::TaskNotFound(id.to_string()).into())
-}
-
-fn is_seen_from(peering: &PeeringConnection, caller: Uin, region: Region) -> bool {
-    peering.is_visible_to(caller)
-        && [&peering.requester, &peering.accepter]
-            .into_iter()
-            .any(|end| end.owner == caller && end.region() == region)
 }
 
 fn candidates(

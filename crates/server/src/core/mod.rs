@@ -43,6 +43,7 @@ pub use account::AccountCreate;
 pub(crate) use authorise::policy_action;
 pub use authorise::{Caller, NotAuthorised};
 pub use gateway::GatewayJoin;
+pub(crate) use gateway::has_had_gateway;
 pub use key::{CreatedKey, KeyCreate, LONGEST_GRACE};
 pub use sub_account::SubAccountCreate;
 

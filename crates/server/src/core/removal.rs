@@ -1,12 +1,10 @@
 //! Peerings that the operator takes away.
 
-use model::peering::{Actor, PeeringEvent, Transition};
-use model::{PeeringConnection, PeeringConnectionId, PeeringState, TaskId, TaskKind};
-use store::record::Key;
+use model::command::Reply;
+use model::peering::Actor;
+use model::{DomainError, Outcome, PeeringConnectionId, TaskId};
 
 use super::Core;
-use super::peering::{DEPLOYMENT, VniUse, withdraw_routes};
-use super::task::Ending;
 use crate::error::{OperatorError, UseCaseError};
 
 impl Core {
@@ -15,35 +13,24 @@ impl Core {
     /// ends when the gateways have confirmed.
     ///
     /// # Errors
-    /// [`OperatorError::PeeringNotFound`]; [`OperatorError::PeeringLocked`] while a task runs on it.
+    /// [`OperatorError::PeeringNotFound`]; [`OperatorError::PeeringLocked`] while a task runs on it
+    /// that its caller was told of.
     pub async fn peering_remove(&self, id: PeeringConnectionId) -> Result<TaskId, UseCaseError> {
         self.decide(|draft| {
-            let catalog = draft.catalog();
-            let found = catalog
+            let found = draft
+                .catalog()
                 .peering(id)
                 .ok_or(OperatorError::PeeringNotFound(id))?;
-            let running = found
-                .task
-                .filter(|task| catalog.task(*task).is_some_and(model::Task::is_running));
-            if let Some(task) = running {
-                let peering = id;
-                return Err(OperatorError::PeeringLocked { peering, task }.into());
+            match self.end_peering(draft, found, Actor::System, Reply::Task) {
+                Ok(Outcome::TaskStarted(task)) => Ok(task),
+                Ok(other) => Err(UseCaseError::Internal(format!(
+                    "deleting a peering answered {other:?}"
+                ))),
+                Err(UseCaseError::Domain(DomainError::ActionLocked(task))) => {
+                    Err(OperatorError::PeeringLocked { peering: id, task }.into())
+                }
+                Err(error) => Err(error),
             }
-            let transition = self.transition(found, PeeringEvent::Delete, Actor::System)?;
-            let mut peering = found.clone();
-            // What one of the accounts deleted before is buried already.
-            let ending = if matches!(found.state, PeeringState::Deleted { .. }) {
-                Ending::AtOnce
-            } else {
-                withdraw_routes(draft, found);
-                self.bury(draft, found, DEPLOYMENT, VniUse::Over)
-            };
-            let task = self.begin(draft, DEPLOYMENT, TaskKind::Delete, &mut peering, ending);
-            match transition {
-                Transition::Gone => draft.delete(&Key::Peering(id)),
-                Transition::To(state) => draft.put(PeeringConnection { state, ..peering }),
-            }
-            Ok(task)
         })
         .await
     }

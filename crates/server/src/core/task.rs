@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use model::command::Reply;
 use model::peering::{Actor, PeeringEvent, Transition};
 use model::{
-    GatewayId, PeeringConnection, PeeringConnectionId, PeeringState, Task, TaskId, TaskKind,
-    TaskState, Tombstone, Uin, UnixMillis,
+    GatewayId, Outcome, PeeringConnection, PeeringConnectionId, PeeringState, Task, TaskId,
+    TaskKind, TaskState, Tombstone, Uin, UnixMillis,
 };
 use store::record::Key;
 
@@ -15,7 +16,7 @@ use super::{Core, Dataplane};
 use crate::error::UseCaseError;
 
 /// How long an ended task can be asked for.
-const ENDED_TASK_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+const ENDED_TASK_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Records forgotten in one transaction.
 const FORGOTTEN_AT_ONCE: usize = 100;
@@ -29,38 +30,71 @@ pub(super) enum Ending {
     WithGateways,
 }
 
+/// What an action leaves to be done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    /// The task, with what is needed to take it back.
+    pub kind: TaskKind,
+    /// What the caller is answered.
+    pub reply: Reply,
+    /// When it is done.
+    pub ending: Ending,
+}
+
 impl Core {
-    /// Writes a new task and locks the peering while it runs. The caller writes the peering.
+    /// Notes the work of an action, locks the peering while it runs, and tells the caller's answer.
+    /// Work that is done at once and that nobody asks about leaves no record. The caller of this
+    /// function writes the peering. A lock that the peering has stays where the new task does not
+    /// run.
     pub(super) fn begin(
         &self,
         draft: &mut Draft<'_>,
         owner: Uin,
-        kind: TaskKind,
+        work: Work,
         peering: &mut PeeringConnection,
-        ending: Ending,
-    ) -> TaskId {
+    ) -> Outcome {
         let now = self.now();
         let ending = match self.rules.dataplane {
-            Dataplane::Gateways => ending,
+            Dataplane::Gateways => work.ending,
             Dataplane::None => Ending::AtOnce,
         };
-        let state = match ending {
-            Ending::AtOnce => TaskState::Succeeded { at: now },
-            Ending::WithGateways => TaskState::Running,
+        let state = match (ending, work.reply) {
+            (Ending::AtOnce, Reply::Peering) => return untold(work.kind, peering),
+            (Ending::AtOnce, Reply::Task) => TaskState::Succeeded { at: now },
+            (Ending::WithGateways, Reply::Task | Reply::Peering) => TaskState::Running,
         };
         let task = Task {
             id: self.numbers.task(draft.catalog()),
             owner,
-            kind,
+            reply: work.reply,
+            kind: work.kind,
             peering: peering.id,
             state,
             created_at: now,
             deadline: now.after(self.rules.task_timeout),
         };
         let id = task.id;
-        peering.task = task.is_running().then_some(id);
+        if task.is_running() {
+            peering.task = Some(id);
+        }
         draft.put(task);
-        id
+        match work.reply {
+            Reply::Task => Outcome::TaskStarted(id),
+            Reply::Peering => untold(work.kind, peering),
+        }
+    }
+
+    /// Ends a task that a deletion makes pointless, and frees its peering, which the caller of this
+    /// function writes or removes. The task takes nothing back any more, because it has ended.
+    pub(super) fn supersede(
+        &self,
+        draft: &mut Draft<'_>,
+        task: &Task,
+        peering: &mut PeeringConnection,
+    ) {
+        let (at, message) = (self.now(), "the peering connection was deleted".to_owned());
+        end(draft, task, TaskState::Failed { at, message });
+        peering.task = None;
     }
 
     /// Ends a task successfully. A task that has ended, or is unknown, stays as it is.
@@ -83,7 +117,7 @@ impl Core {
     }
 
     /// Ends a task as failed, with a message for its owner, and takes back what it began: a created
-    /// peering is gone, an accepted one pending again until its old deadline, a changed bandwidth
+    /// peering is gone, or failed where its creator holds the id, an accepted one pending again until its old deadline, a changed bandwidth
     /// back at its old value. A deletion stays. A task that has ended, or is unknown, stays as it
     /// is.
     ///
@@ -95,7 +129,7 @@ impl Core {
                 return Ok(());
             };
             if let Some(peering) = locked_by(draft, task) {
-                self.take_back(draft, task, peering)?;
+                self.take_back(draft, task, peering, &message)?;
             }
             let (at, message) = (self.now(), message.clone());
             end(draft, task, TaskState::Failed { at, message });
@@ -109,29 +143,37 @@ impl Core {
         draft: &mut Draft<'_>,
         task: &Task,
         peering: &PeeringConnection,
+        message: &str,
     ) -> Result<(), UseCaseError> {
-        match task.kind {
-            TaskKind::Create => {
-                withdraw_routes(draft, peering);
+        let event = match task.kind {
+            TaskKind::Create if task.is_announced() => PeeringEvent::CreationUndone,
+            TaskKind::Create => PeeringEvent::CreationFailed {
+                reason: message.to_owned(),
+            },
+            TaskKind::Accept { expires_at } => PeeringEvent::ActivationFailed { expires_at },
+            TaskKind::Modify { previous } => {
+                draft.put(PeeringConnection {
+                    bandwidth: previous,
+                    ..unlocked(peering)
+                });
+                return Ok(());
+            }
+            TaskKind::Reject | TaskKind::Enable | TaskKind::Delete => {
+                draft.put(unlocked(peering));
+                return Ok(());
+            }
+        };
+        withdraw_routes(draft, peering);
+        match self.transition(peering, event, Actor::System)? {
+            Transition::Gone => {
                 self.bury(draft, peering, task.owner, VniUse::Over);
                 draft.delete(&Key::Peering(peering.id));
             }
-            TaskKind::Accept { expires_at } => {
-                withdraw_routes(draft, peering);
+            Transition::To(state) => {
                 self.bury(draft, peering, task.owner, VniUse::Continues);
-                let event = PeeringEvent::ActivationFailed { expires_at };
-                let state = match self.transition(peering, event, Actor::System)? {
-                    Transition::To(state) => state,
-                    Transition::Gone => PeeringState::Pending { expires_at },
-                };
-                let pending = unlocked(peering);
-                draft.put(PeeringConnection { state, ..pending });
+                let peering = unlocked(peering);
+                draft.put(PeeringConnection { state, ..peering });
             }
-            TaskKind::Modify { previous } => draft.put(PeeringConnection {
-                bandwidth: previous,
-                ..unlocked(peering)
-            }),
-            TaskKind::Reject | TaskKind::Enable | TaskKind::Delete => draft.put(unlocked(peering)),
         }
         Ok(())
     }
@@ -169,7 +211,8 @@ impl Core {
         draft.delete(&Key::Tombstone(tombstone.peering));
         let catalog = draft.catalog();
         let peering = catalog.peering(tombstone.peering);
-        // A peering that is pending again after a failed acceptance keeps its VNI.
+        // A peering that is pending again after a failed acceptance keeps its VNI, and so does a
+        // failed creation until it is deleted.
         draft.read(&Key::Peering(tombstone.peering));
         if peering.is_none_or(|peering| matches!(peering.state, PeeringState::Deleted { .. })) {
             draft.delete(&Key::Vni(tombstone.vni));
@@ -208,6 +251,18 @@ impl Core {
             Ok(())
         })
         .await
+    }
+}
+
+/// The answer to a caller that is not told of a task.
+fn untold(kind: TaskKind, peering: &PeeringConnection) -> Outcome {
+    match kind {
+        TaskKind::Create => Outcome::PeeringCreated(peering.id),
+        TaskKind::Accept { .. }
+        | TaskKind::Modify { .. }
+        | TaskKind::Reject
+        | TaskKind::Enable
+        | TaskKind::Delete => Outcome::Done,
     }
 }
 

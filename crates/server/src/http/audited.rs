@@ -119,6 +119,7 @@ fn success(outcome: &Outcome, catalog: &Catalog) -> Ending {
                 .ids
                 .extend(subnets.iter().map(|view| view.subnet.id.to_string()));
         }
+        Outcome::PeeringCreated(peering) => ending.ids.push(peering.to_string()),
         Outcome::TaskStarted(task) => {
             ending.task = Some(task.0);
             ending

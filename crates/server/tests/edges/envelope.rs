@@ -184,7 +184,7 @@ async fn parameters_of_the_action_are_checked_after_the_caller() {
         &client.get(&signed).await,
         4000,
         "InvalidParameter",
-        "[peerUin]",
+        "[peerVpcId]",
     );
 }
 

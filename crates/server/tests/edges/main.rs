@@ -10,6 +10,7 @@ mod envelope;
 mod gateways;
 mod monitor;
 mod operator;
+mod plain;
 mod seed_example;
 mod tasks;
 mod transport;

@@ -1,5 +1,6 @@
 //! Random records for the property tests.
 
+use model::command::Reply;
 use model::peering::{ChargeType, QosLevel};
 use model::policy::{Condition, ConditionKey, Effect, Statement};
 use model::{
@@ -123,10 +124,12 @@ fn task() -> impl Strategy<Value = Task> {
         millis().prop_map(|at| TaskState::Succeeded { at }),
         (millis(), any::<String>()).prop_map(|(at, message)| TaskState::Failed { at, message }),
     ];
-    (any::<[u64; 3]>(), kind, state, millis(), millis()).prop_map(
-        |([id, owner, peering], kind, state, created_at, deadline)| Task {
+    let reply = select(vec![Reply::Task, Reply::Peering]);
+    (any::<[u64; 3]>(), reply, kind, state, millis(), millis()).prop_map(
+        |([id, owner, peering], reply, kind, state, created_at, deadline)| Task {
             id: TaskId(id),
             owner: Uin(owner),
+            reply,
             kind,
             peering: PeeringConnectionId::from_entropy(peering),
             state,

@@ -1,5 +1,6 @@
 //! Tasks.
 
+use model::command::Reply;
 use model::{Bandwidth, PeeringConnectionId, Task, TaskId, TaskKind, TaskState, Uin, UnixMillis};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,13 @@ pub(super) struct TaskRecord {
     created_at: UnixMillis,
     #[serde(with = "text::millis")]
     deadline: UnixMillis,
+    // Since version 2; before, every task was announced.
+    #[serde(default = "announced")]
+    announced: bool,
+}
+
+fn announced() -> bool {
+    true
 }
 
 // Variants without data have braces because only then are unknown fields refused.
@@ -58,7 +66,7 @@ enum StateRecord {
 
 impl Stored for TaskRecord {
     type Domain = Task;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn from_domain(task: &Task) -> Self {
         TaskRecord {
@@ -83,6 +91,7 @@ impl Stored for TaskRecord {
             },
             created_at: task.created_at,
             deadline: task.deadline,
+            announced: task.is_announced(),
         }
     }
 
@@ -90,6 +99,10 @@ impl Stored for TaskRecord {
         Ok(Task {
             id: self.id,
             owner: self.owner,
+            reply: match self.announced {
+                true => Reply::Task,
+                false => Reply::Peering,
+            },
             kind: match self.kind {
                 KindRecord::Create {} => TaskKind::Create,
                 KindRecord::Accept { expires_at } => TaskKind::Accept { expires_at },

@@ -8,6 +8,8 @@ mod route;
 
 use model::{Command, Region};
 
+use self::peering::{EX, PLAIN};
+
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::request::Limits;
@@ -29,20 +31,27 @@ enum Parse {
 
 /// Every action, by name.
 pub const ACTIONS: &[Action] = &[
+    in_region("AcceptVpcPeeringConnection", |region, p, _| {
+        peering::action(PLAIN, region, p).map(Command::PeeringAccept)
+    }),
     in_region("AcceptVpcPeeringConnectionEx", |region, p, _| {
-        peering::action(region, p).map(Command::PeeringAccept)
+        peering::action(EX, region, p).map(Command::PeeringAccept)
     }),
     in_region("CreateRoute", |region, p, _| {
         route::route_change(region, p).map(Command::RouteCreate)
     }),
     in_region("CreateSubnet", network::subnet_create),
     in_region("CreateVpc", network::vpc_create),
-    in_region("CreateVpcPeeringConnectionEx", peering::create),
+    in_region("CreateVpcPeeringConnection", peering::create),
+    in_region("CreateVpcPeeringConnectionEx", peering::create_ex),
     in_region("DeleteRoute", |region, p, _| {
         route::route_change(region, p).map(Command::RouteDelete)
     }),
+    in_region("DeleteVpcPeeringConnection", |region, p, _| {
+        peering::action(PLAIN, region, p).map(Command::PeeringDelete)
+    }),
     in_region("DeleteVpcPeeringConnectionEx", |region, p, _| {
-        peering::action(region, p).map(Command::PeeringDelete)
+        peering::action(EX, region, p).map(Command::PeeringDelete)
     }),
     in_region("DescribeRouteTable", route::route_table_list),
     in_region("DescribeSubnetEx", network::subnet_list),
@@ -52,13 +61,20 @@ pub const ACTIONS: &[Action] = &[
         name: "DescribeVpcTaskResult",
         parse: Parse::Anywhere(peering::task_result),
     },
+    in_region("EnableVpcPeeringConnection", |region, p, _| {
+        peering::action(PLAIN, region, p).map(Command::PeeringEnable)
+    }),
     in_region("EnableVpcPeeringConnectionEx", |region, p, _| {
-        peering::action(region, p).map(Command::PeeringEnable)
+        peering::action(EX, region, p).map(Command::PeeringEnable)
     }),
     in_region("GetMonitorData", monitor::data),
-    in_region("ModifyVpcPeeringConnectionEx", peering::modify),
+    in_region("ModifyVpcPeeringConnection", peering::modify),
+    in_region("ModifyVpcPeeringConnectionEx", peering::modify_ex),
+    in_region("RejectVpcPeeringConnection", |region, p, _| {
+        peering::action(PLAIN, region, p).map(Command::PeeringReject)
+    }),
     in_region("RejectVpcPeeringConnectionEx", |region, p, _| {
-        peering::action(region, p).map(Command::PeeringReject)
+        peering::action(EX, region, p).map(Command::PeeringReject)
     }),
 ];
 

@@ -1,7 +1,8 @@
 //! Peering connections and tasks.
 
 use model::command::{
-    PeeringAction, PeeringCreate, PeeringModify, PeeringQuery, PeeringStateFilter,
+    NetworkKind, PeeringAction, PeeringCreate, PeeringModify, PeeringQuery, PeeringStateFilter,
+    Reach, Reply,
 };
 use model::peering::{ChargeType, QosLevel};
 use model::{Bandwidth, Command, DomainError, PeeringConnectionId, Region, TaskId, Uin};
@@ -15,43 +16,112 @@ use crate::tencent::request::{AllowedBandwidths, Limits, region as parse_region}
 
 /// The bandwidths of the vendor's page, in Mbps.
 pub const DOCUMENTED_BANDWIDTHS_MBPS: [u32; 7] = [10, 20, 50, 100, 200, 500, 1000];
-pub(super) fn create(region: Region, p: &Parameters, limits: &Limits) -> Result<Command, ApiError> {
-    // Every parameter is looked for before any is judged, so that the first answer to an incomplete
-    // request names what is missing.
-    let peer_uin = required(p, "peerUin")?;
-    let name = given(p, "peeringConnectionName")?;
+
+/// How an action is meant: which peerings it is for, and what its caller is answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    reach: Reach,
+    reply: Reply,
+}
+
+/// The plain actions: for peerings inside one region, done when they are answered.
+pub(super) const PLAIN: Form = Form {
+    reach: Reach::SameRegion,
+    reply: Reply::Peering,
+};
+
+/// The `Ex` actions: for every peering, answered with a task.
+pub(super) const EX: Form = Form {
+    reach: Reach::Any,
+    reply: Reply::Task,
+};
+
+/// Both ends are in one region, and the peering is not limited.
+pub(super) fn create(region: Region, p: &Parameters, _: &Limits) -> Result<Command, ApiError> {
+    all_given(p, &["vpcId", "peerVpcId", "peerUin"])?;
+    new_peering(PLAIN, [region, region], Bandwidth::Unlimited, p)
+}
+
+pub(super) fn create_ex(
+    region: Region,
+    p: &Parameters,
+    limits: &Limits,
+) -> Result<Command, ApiError> {
+    all_given(
+        p,
+        &["vpcId", "peerVpcId", "peerUin", "peerRegion", "bandwidth"],
+    )?;
     let peer_region = parse_region("peerRegion", required(p, "peerRegion")?)?;
-    let bandwidth_text = required(p, "bandwidth")?;
-    required(p, "vpcId")?;
-    required(p, "peerVpcId")?;
-    match optional(p, "type") {
-        None | Some("1") => {}
-        Some(_) => {
-            let reason = "only 1, VPC to VPC, is supported";
-            return Err(ApiError::invalid("type", reason));
-        }
+    let bandwidth = bandwidth(required(p, "bandwidth")?, limits)?;
+    new_peering(EX, [region, peer_region], bandwidth, p)
+}
+
+// Every parameter is looked for before any is judged, so that the first answer to an incomplete
+// request names what is missing. Names may be given and empty.
+fn all_given(p: &Parameters, names: &[&str]) -> Result<(), ApiError> {
+    names
+        .iter()
+        .try_for_each(|name| required(p, name).map(drop))?;
+    given(p, "peeringConnectionName").map(drop)
+}
+
+fn new_peering(
+    form: Form,
+    [region, peer_region]: [Region; 2],
+    bandwidth: Bandwidth,
+    p: &Parameters,
+) -> Result<Command, ApiError> {
+    if network(p)? == Some(NetworkKind::BareMetal) {
+        let reason = "only 1, VPC to VPC, is supported";
+        return Err(ApiError::invalid("type", reason));
     }
     Ok(Command::PeeringCreate(PeeringCreate {
         region,
         vpc: vpc(region, "vpcId", p)?,
         peer_region,
         peer_vpc: vpc(peer_region, "peerVpcId", p)?,
-        peer_uin: number::<u64>("peerUin", peer_uin).map(Uin)?,
-        name: name.to_owned(),
-        bandwidth: bandwidth(bandwidth_text, limits)?,
+        peer_uin: number::<u64>("peerUin", required(p, "peerUin")?).map(Uin)?,
+        name: given(p, "peeringConnectionName")?.to_owned(),
+        bandwidth,
         charge_type: charge_type(p)?.unwrap_or_default(),
         qos_level: qos_level(p)?.unwrap_or_default(),
+        reply: form.reply,
     }))
 }
 
-pub(super) fn action(region: Region, p: &Parameters) -> Result<PeeringAction, ApiError> {
+pub(super) fn action(
+    form: Form,
+    region: Region,
+    p: &Parameters,
+) -> Result<PeeringAction, ApiError> {
     Ok(PeeringAction {
         region,
         peering: peering(required(p, "peeringConnectionId")?)?,
+        reach: form.reach,
+        reply: form.reply,
     })
 }
 
-pub(super) fn modify(region: Region, p: &Parameters, limits: &Limits) -> Result<Command, ApiError> {
+/// Changes the name, and nothing else.
+pub(super) fn modify(region: Region, p: &Parameters, _: &Limits) -> Result<Command, ApiError> {
+    let id = required(p, "peeringConnectionId")?;
+    let name = given(p, "peeringConnectionName")?;
+    Ok(Command::PeeringModify(PeeringModify {
+        region,
+        peering: peering(id)?,
+        name: Some(name.to_owned()),
+        bandwidth: None,
+        charge_type: None,
+        reach: PLAIN.reach,
+        reply: PLAIN.reply,
+    }))
+}
+
+pub(super) fn modify_ex(
+    region: Region,
+    p: &Parameters,
+    limits: &Limits,
+) -> Result<Command, ApiError> {
     let peering = peering(required(p, "peeringConnectionId")?)?;
     // A name that is there but empty is a wrong name, not an absent one.
     let name = p.get("peeringConnectionName").map(str::to_owned);
@@ -70,6 +140,8 @@ pub(super) fn modify(region: Region, p: &Parameters, limits: &Limits) -> Result<
         name,
         bandwidth,
         charge_type,
+        reach: EX.reach,
+        reply: EX.reply,
     }))
 }
 
@@ -82,6 +154,7 @@ pub(super) fn list(region: Region, p: &Parameters, _: &Limits) -> Result<Command
             .transpose()?,
         name: optional(p, "peeringConnectionName").map(str::to_owned),
         state: optional(p, "state").map(state).transpose()?,
+        network: network(p)?,
         // The page spells it with a small n.
         order: order(p, &["peeringConnectionname", "peeringConnectionName"])?,
         paging: paging(p, MAX_LIMIT)?,
@@ -95,6 +168,16 @@ pub(super) fn task_result(p: &Parameters) -> Result<Command, ApiError> {
 fn peering(text: &str) -> Result<PeeringConnectionId, ApiError> {
     text.parse()
         .map_err(|_| DomainError::PeeringNotFound(shown(text)).into())
+}
+
+/// What a peering leads to.
+fn network(p: &Parameters) -> Result<Option<NetworkKind>, ApiError> {
+    match optional(p, "type") {
+        None => Ok(None),
+        Some("1") => Ok(Some(NetworkKind::Vpc)),
+        Some("2") => Ok(Some(NetworkKind::BareMetal)),
+        Some(_) => Err(ApiError::invalid("type", "it is not 1 or 2")),
+    }
 }
 
 fn state(text: &str) -> Result<PeeringStateFilter, ApiError> {
@@ -149,3 +232,7 @@ fn qos_level(p: &Parameters) -> Result<Option<QosLevel>, ApiError> {
         Some(_) => Err(ApiError::invalid("qosLevel", "it is not PT, AU or AG")),
     }
 }
+
+#[cfg(test)]
+#[path = "peering_tests.rs"]
+mod tests;

@@ -18,7 +18,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use self::monitor::MonitorBody;
 use self::network::{CreatedSubnetBody, SubnetBody, SubnetsCreatedBody, VpcBody, VpcCreatedBody};
-use self::peering::{PeeringBody, TaskResultBody, TaskStartedBody};
+use self::peering::{PeeringBody, PeeringCreatedBody, TaskResultBody, TaskStartedBody};
 use self::route::RouteTableBody;
 use super::error::ApiError;
 
@@ -42,6 +42,7 @@ pub fn render(outcome: &Outcome) -> Vec<u8> {
         Outcome::Subnets(page) => list(page.total, page.items.iter().map(SubnetBody::from)),
         Outcome::RouteTables(page) => list(page.total, page.items.iter().map(RouteTableBody::from)),
         Outcome::Peerings(page) => list(page.total, page.items.iter().map(PeeringBody::from)),
+        Outcome::PeeringCreated(id) => success(&PeeringCreatedBody::from(*id)),
         // Only the number: a client decodes `uniqVpcPeerId` at this level as an integer.
         Outcome::TaskStarted(id) => success(&TaskStartedBody { task_id: id.0 }),
         Outcome::TaskResult(task) => success(&TaskResultBody::from(task)),

@@ -1,11 +1,25 @@
 //! Peering connections and tasks.
 
 use model::outcome::PeeringView;
-use model::{PeeringState, Task, TaskState};
+use model::{PeeringConnectionId, PeeringState, Task, TaskState};
 use serde::Serialize;
 
 use super::local_time;
 use crate::tencent::invented;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PeeringCreatedBody {
+    peering_connection_id: String,
+}
+
+impl From<PeeringConnectionId> for PeeringCreatedBody {
+    fn from(id: PeeringConnectionId) -> Self {
+        PeeringCreatedBody {
+            peering_connection_id: id.to_string(),
+        }
+    }
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

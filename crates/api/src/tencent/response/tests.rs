@@ -91,6 +91,7 @@ fn task(state: TaskState) -> Outcome {
     Outcome::TaskResult(Task {
         id: TaskId(112_245),
         owner: Uin(1),
+        reply: model::command::Reply::Task,
         kind: TaskKind::Create,
         peering: "pcx-6gw5wvmk".parse().unwrap(),
         state,
@@ -121,6 +122,10 @@ fn success_is_exactly_this_text() {
     assert_eq!(
         render(&Outcome::TaskStarted(TaskId(112_245))),
         br#"{"code":0,"message":"","codeDesc":"Success","taskId":112245}"#
+    );
+    assert_eq!(
+        render(&Outcome::PeeringCreated("pcx-6gw5wvmk".parse().unwrap())),
+        br#"{"code":0,"message":"","codeDesc":"Success","peeringConnectionId":"pcx-6gw5wvmk"}"#
     );
 }
 

@@ -135,6 +135,7 @@ fn lists() -> Vec<Command> {
             peering: None,
             name: None,
             state: None,
+            network: None,
             order,
             paging: paging(),
         }),
@@ -189,11 +190,18 @@ async fn actions_on_a_peering_are_checked_on_it_and_on_the_own_vpc() {
     let asking = rights.bed.request(foreign, own).await;
     assert!(asking.is_err(), "one peering of a pair");
     let both = rights.bed.request(own, far).await.unwrap().id;
-    let action = |peering, region| PeeringAction { region, peering };
+    let action = |peering, region| PeeringAction {
+        region,
+        peering,
+        reach: Reach::Any,
+        reply: Reply::Task,
+    };
     let modify = |peering| {
         Command::PeeringModify(PeeringModify {
             region: GZ,
             peering,
+            reach: Reach::Any,
+            reply: Reply::Task,
             name: Some("x".to_owned()),
             bandwidth: None,
             charge_type: None,
@@ -241,6 +249,8 @@ async fn what_does_not_exist_is_checked_by_what_was_named() {
         let ask = PeeringAction {
             region: GZ,
             peering: id,
+            reach: Reach::Any,
+            reply: Reply::Task,
         };
         let only = named("gz", &format!("pcx/{id}"));
         rights.check(&Command::PeeringAccept(ask), std::slice::from_ref(&only));
@@ -271,6 +281,8 @@ async fn what_does_not_exist_is_checked_by_what_was_named() {
     let ask = PeeringAction {
         region: GZ,
         peering: unknown,
+        reach: Reach::Any,
+        reply: Reply::Task,
     };
     assert_eq!(rights.refused(&Command::PeeringAccept(ask)), [""; 0]);
 }
@@ -302,6 +314,8 @@ async fn conditions_see_both_sides_of_a_peering() {
     let ask = PeeringAction {
         region: GZ,
         peering: pcx,
+        reach: Reach::Any,
+        reply: Reply::Task,
     };
     let (accepter, requester) = ("vpc:accepter_vpc", "vpc:requester_vpc");
     let (foreign_id, own_id) = (foreign.id.to_string(), own.legacy_id.to_string());

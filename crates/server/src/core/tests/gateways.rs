@@ -180,8 +180,6 @@ async fn nothing_is_awaited_from_a_removed_gateway() {
             let sh = bed.vpc_or_known(100, SH, "10.100.0.0/16").await;
             let peering = bed.connected(&gz, &sh).await;
             tasks.push(bed.delete(&peering).await.unwrap());
-            let other = bed.act(100, Command::PeeringDelete, SH, peering.id).await;
-            assert!(matches!(domain(other), DomainError::ActionLocked(_)));
         }
     }
     let gz = bed.vpc(50, GZ, "10.50.0.0/16").await;

@@ -18,6 +18,10 @@ pub(super) fn check(catalog: &Catalog) {
     tasks(catalog);
 }
 
+fn quotas(catalog: &Catalog, vpc: VpcId) -> Quotas {
+    catalog.quotas_of(catalog.vpc(vpc).unwrap().owner)
+}
+
 fn is_open(peering: &PeeringConnection) -> bool {
     matches!(
         peering.state,
@@ -60,7 +64,7 @@ fn standing(catalog: &Catalog, vpc: VpcId) {
             reached.push(peer.cidr);
         }
     }
-    let limit = Quotas::default().peerings_per_vpc as usize;
+    let limit = quotas(catalog, vpc).peerings_per_vpc as usize;
     assert!(count <= limit, "{vpc} has {count} peerings");
 }
 
@@ -68,7 +72,7 @@ fn inbox(catalog: &Catalog, vpc: VpcId) {
     let waiting = catalog.peerings().filter(|peering| {
         matches!(peering.state, PeeringState::Pending { .. }) && peering.accepter.vpc == vpc
     });
-    assert!(waiting.count() <= Quotas::default().inbox_per_vpc as usize);
+    assert!(waiting.count() <= quotas(catalog, vpc).inbox_per_vpc as usize);
 }
 
 fn routes(catalog: &Catalog, vpc: VpcId) {

@@ -23,6 +23,7 @@ fn peerings_in(region: Region) -> PeeringQuery {
         peering: None,
         name: None,
         state: None,
+        network: None,
         order: Order::CreateTime,
         paging: ALL,
     }

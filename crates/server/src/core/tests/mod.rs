@@ -2,26 +2,32 @@
 
 mod authorise;
 mod competition;
+mod contention;
 mod gateways;
+mod guards;
+pub(super) mod history;
 mod invariants;
+mod judge;
 mod lists;
 mod networks;
 mod operator;
 mod peerings;
+mod plain;
+mod reference;
 mod tasks;
 
 use std::sync::Arc;
 
 use model::command::{
-    Command, PeeringAction, PeeringCreate, RouteChange, RouteSpec, SubnetCreate, SubnetSpec,
-    VpcCreate,
+    Command, PeeringAction, PeeringCreate, Reach, Reply, RouteChange, RouteSpec, SubnetCreate,
+    SubnetSpec, VpcCreate,
 };
 use model::peering::{ChargeType, QosLevel};
 use model::{
     Bandwidth, DomainError, Gateway, Outcome, PeeringConnection, PeeringConnectionId, PublicKey,
-    Region, RouteTable, Task, TaskId, TaskKind, TaskState, Uin, UnixMillis, Vpc, VpcId, Zone,
+    Region, RouteTable, Side, Task, TaskId, TaskKind, TaskState, Uin, UnixMillis, Vpc, VpcId, Zone,
 };
-use store::MemoryStore;
+use store::{MemoryStore, Store};
 
 use super::{Core, Dataplane, GatewayJoin, Rules};
 use crate::clock::FakeClock;
@@ -37,7 +43,7 @@ const BJ: Region = Region::Beijing;
 struct Bed {
     core: Arc<Core>,
     clock: Arc<FakeClock>,
-    store: Arc<MemoryStore>,
+    store: Arc<dyn Store>,
 }
 
 impl Bed {
@@ -57,7 +63,7 @@ impl Bed {
 
     async fn with(rules: Rules) -> Bed {
         let clock = Arc::new(FakeClock::at(START));
-        let store = Arc::new(MemoryStore::new());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let core = open(&store, &clock, rules).await;
         Bed { core, clock, store }
     }
@@ -97,8 +103,30 @@ impl Bed {
         region: Region,
         peering: PeeringConnectionId,
     ) -> Result<TaskId, UseCaseError> {
-        let command = command(PeeringAction { region, peering });
+        let command = command(PeeringAction {
+            region,
+            peering,
+            reach: Reach::Any,
+            reply: Reply::Task,
+        });
         self.execute(caller, command).await.map(task_of)
+    }
+
+    /// The same without a task to follow, for peerings inside one region.
+    async fn plain(
+        &self,
+        caller: u64,
+        command: fn(PeeringAction) -> Command,
+        region: Region,
+        peering: PeeringConnectionId,
+    ) -> Result<Outcome, UseCaseError> {
+        let command = command(PeeringAction {
+            region,
+            peering,
+            reach: Reach::SameRegion,
+            reply: Reply::Peering,
+        });
+        self.execute(caller, command).await
     }
 
     async fn accept(&self, peering: &PeeringConnection) -> Result<TaskId, UseCaseError> {
@@ -189,10 +217,10 @@ impl Bed {
     }
 }
 
-async fn open(store: &Arc<MemoryStore>, clock: &Arc<FakeClock>, rules: Rules) -> Arc<Core> {
+async fn open(store: &Arc<dyn Store>, clock: &Arc<FakeClock>, rules: Rules) -> Arc<Core> {
     let master_key = MasterKey::new(&[7; 32]);
     Core::open(
-        Arc::clone(store) as Arc<dyn store::Store>,
+        Arc::clone(store),
         Arc::clone(clock) as Arc<dyn crate::clock::Clock>,
         master_key,
         rules,
@@ -229,6 +257,7 @@ fn peering_create(from: &Vpc, to: &Vpc) -> PeeringCreate {
         bandwidth: Bandwidth::from_mbps(20),
         charge_type: ChargeType::default(),
         qos_level: QosLevel::default(),
+        reply: Reply::Task,
     }
 }
 

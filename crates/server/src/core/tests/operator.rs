@@ -102,7 +102,7 @@ async fn a_key_is_sealed_in_the_store_and_opens_with_the_master_key() {
     let catalog = bed.core.catalog();
     let key = catalog.key("AKIDone").unwrap();
     assert_eq!(bed.core.secret_key(key).unwrap().expose(), b"verysecret");
-    let stored = store::Store::snapshot(&*bed.store).await.unwrap();
+    let stored = Store::snapshot(&*bed.store).await.unwrap();
     assert!(!String::from_utf8_lossy(&stored.entries["key/AKIDone"].value).contains("verysecret"));
 
     let drawn = bed.core.key_create(ask(None, None)).await.unwrap();
@@ -134,7 +134,7 @@ async fn a_foreign_master_key_does_not_open_the_state() {
         .apply_seed(&Seed::parse(SEED).unwrap())
         .await
         .unwrap();
-    let store = Arc::clone(&bed.store) as Arc<dyn store::Store>;
+    let store = Arc::clone(&bed.store) as Arc<dyn Store>;
     let clock = Arc::clone(&bed.clock) as Arc<dyn crate::clock::Clock>;
     let opened = Core::open(store, clock, MasterKey::new(&[8; 32]), Rules::default()).await;
     assert!(matches!(opened, Err(OpenError::MasterKey { .. })));

@@ -250,7 +250,7 @@ async fn accepting_connects_and_needs_the_accepter_in_its_region() {
     assert_eq!(domain(accept(2, GZ).await), not_found);
     assert_eq!(domain(accept(1, SH).await), not_found);
     let wrong_role = DomainError::PeeringState(TransitionError::WrongRole {
-        allowed: model::Side::Accepter,
+        allowed: Side::Accepter,
         event: PeeringEvent::Accept,
     });
     assert_eq!(domain(accept(1, GZ).await), wrong_role);
@@ -325,7 +325,7 @@ async fn an_expired_request_is_the_requesters_to_enable() {
 
     let enable = |caller, region| bed.act(caller, Command::PeeringEnable, region, peering.id);
     let wrong_role = DomainError::PeeringState(TransitionError::WrongRole {
-        allowed: model::Side::Requester,
+        allowed: Side::Requester,
         event: PeeringEvent::Enable,
     });
     assert_eq!(domain(enable(2, SH).await), wrong_role);
@@ -455,7 +455,7 @@ async fn either_side_renames_and_only_the_requester_changes_the_terms() {
 
     let refused = domain(modify(&bed, 2, &peering, Some("both"), Some(50)).await);
     let wrong_role = TransitionError::WrongRole {
-        allowed: model::Side::Requester,
+        allowed: Side::Requester,
         event: PeeringEvent::ChangeTerms,
     };
     assert_eq!(refused, DomainError::PeeringState(wrong_role));
@@ -526,6 +526,8 @@ async fn modify(
         name: name.map(str::to_owned),
         bandwidth: mbps.map(Bandwidth::from_mbps),
         charge_type: None,
+        reach: Reach::Any,
+        reply: Reply::Task,
     });
     bed.execute(caller, command).await.map(task_of)
 }
