@@ -1,7 +1,7 @@
 //! What was measured of peerings: from the gateways' counters to points of one minute, and back to
 //! whoever asks.
 //!
-//! [`sampler`] turns reports into points, without I/O; [`run`] feeds it and appends what it has
+//! The sampler turns reports into points, without I/O; a task feeds it and appends what it has
 //! gathered once a minute. A question is answered from the store and from what is not appended yet,
 //! so that it knows all that the gateways have told, about a second ago at most.
 //!

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct TokenRequest {
     /// The region that the gateway will carry, short or long.
     pub region: String,
-    /// How long the string is good; [`TOKEN_LIFETIME_SECS`] when absent.
+    /// How long the string is good; an hour when absent.
     #[serde(default)]
     pub lifetime_secs: Option<u64>,
 }
