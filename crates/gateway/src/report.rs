@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use api::sync::{ApplyError, PairReport, PeeringReport, Report, Traffic};
-use model::Generation;
+use kernel::Attachment;
 use model::slice::GatewaySlice;
+use model::{Generation, SubnetId};
 use tunnel::{PeeringStatus, TunnelStatus};
 
 use crate::shared::Applied;
@@ -15,6 +16,7 @@ use crate::status::{micros, millis};
 pub(crate) fn report(
     slice: Option<&GatewaySlice>,
     applied: &Applied,
+    attachments: &BTreeMap<String, Attachment>,
     status: &TunnelStatus,
     unix_millis: u64,
 ) -> Report {
@@ -53,8 +55,18 @@ pub(crate) fn report(
         errors: errors.collect(),
         peerings,
         pairs: pairs.collect(),
+        hosts: hosts(attachments),
         unix_millis,
     }
+}
+
+/// Attachments by subnet. One that cannot be made at the moment is still meant, and counts.
+fn hosts(attachments: &BTreeMap<String, Attachment>) -> BTreeMap<SubnetId, u32> {
+    let mut hosts = BTreeMap::new();
+    for attachment in attachments.values() {
+        *hosts.entry(attachment.subnet).or_default() += 1;
+    }
+    hosts
 }
 
 fn traffic(traffic: tunnel::Traffic) -> Traffic {
@@ -75,6 +87,8 @@ fn drops(seen: &PeeringStatus) -> BTreeMap<String, u64> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use kernel::AttachmentKind;
 
     use super::*;
     use crate::shared::Failure;
@@ -99,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_crossed_probe_and_the_drops_are_reported() {
-        let report = report(Some(&slice(7)), &applied(), &status(), 5);
+        let report = report(Some(&slice(7)), &applied(), &BTreeMap::new(), &status(), 5);
         assert_eq!((report.generation, report.unix_millis), (Generation(7), 5));
         let peering = &report.peerings[&peering_key()];
         assert!(peering.probe_crossed);
@@ -121,7 +135,8 @@ mod tests {
             failures: vec![failure],
             ..applied()
         };
-        let report_of = |applied: &Applied| report(Some(&slice(7)), applied, &status(), 5);
+        let report_of =
+            |applied: &Applied| report(Some(&slice(7)), applied, &BTreeMap::new(), &status(), 5);
         let failed = report_of(&failed);
         assert!(!failed.peerings[&peering_key()].probe_crossed);
         assert_eq!(failed.errors[0].subject, vpc_id(1).to_string());
@@ -133,8 +148,34 @@ mod tests {
     }
 
     #[test]
+    fn attachments_are_counted_by_subnet() {
+        let attachment = |number: u64| Attachment {
+            vpc: vpc_id(1),
+            subnet: SubnetId::from_entropy(number),
+            kind: AttachmentKind::VethToBridge {
+                bridge: "br0".into(),
+            },
+            host: None,
+        };
+        let attachments = BTreeMap::from([
+            ("a".to_owned(), attachment(1)),
+            ("b".to_owned(), attachment(1)),
+            ("c".to_owned(), attachment(2)),
+        ]);
+        let expected = [1, 2].map(SubnetId::from_entropy).into_iter().zip([2, 1]);
+        let report = report(None, &applied(), &attachments, &status(), 5);
+        assert_eq!(report.hosts, expected.collect());
+    }
+
+    #[test]
     fn what_runs_is_reported_before_the_first_slice_too() {
-        let report = report(None, &Applied::default(), &TunnelStatus::default(), 5);
+        let report = report(
+            None,
+            &Applied::default(),
+            &BTreeMap::new(),
+            &TunnelStatus::default(),
+            5,
+        );
         assert_eq!(report.generation, Generation(0));
     }
 }

@@ -420,7 +420,14 @@ impl Sync {
         };
         let applied = self.shared.applied.borrow().clone();
         let slice = self.shared.slice();
-        let report = report(slice.as_deref(), &applied, &status, unix_millis());
+        let attachments = self.shared.attachments();
+        let report = report(
+            slice.as_deref(),
+            &applied,
+            &attachments,
+            &status,
+            unix_millis(),
+        );
         permit.send(GatewayMessage::Report(report).into());
     }
 }

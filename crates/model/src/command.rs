@@ -12,12 +12,34 @@ use crate::region::{Region, Zone};
 pub enum Command {
     /// Makes a VPC.
     VpcCreate(VpcCreate),
+    /// Removes a VPC with its subnets and route tables.
+    VpcDelete(VpcTarget),
+    /// Renames a VPC.
+    VpcModify(VpcModify),
     /// Lists VPCs.
     VpcList(VpcQuery),
+    /// Lists every VPC of a region.
+    VpcListAll(Region),
+    /// Asks for one VPC with what it holds.
+    VpcGet(VpcTarget),
     /// Makes subnets.
     SubnetCreate(SubnetCreate),
+    /// Removes a subnet.
+    SubnetDelete(SubnetTarget),
+    /// Renames a subnet.
+    SubnetModify(SubnetModify),
     /// Lists subnets.
     SubnetList(SubnetQuery),
+    /// Asks for one subnet.
+    SubnetGet(SubnetTarget),
+    /// Makes a route table.
+    RouteTableCreate(RouteTableCreate),
+    /// Removes a route table.
+    RouteTableDelete(RouteTableTarget),
+    /// Renames a route table, replaces its routes, or both.
+    RouteTableModify(RouteTableModify),
+    /// Makes subnets use a route table; all or none.
+    RouteTableAssociate(RouteTableAssociate),
     /// Adds routes to a table; all or none.
     RouteCreate(RouteChange),
     /// Removes routes from a table; all or none.
@@ -42,6 +64,8 @@ pub enum Command {
     TaskResult(TaskId),
     /// Asks what was measured of a peering.
     MonitorData(MonitorQuery),
+    /// Asks how much the account may have.
+    QuotaList(QuotaQuery),
 }
 
 impl Command {
@@ -49,13 +73,25 @@ impl Command {
     pub fn is_read(&self) -> bool {
         match self {
             Command::VpcList(_)
+            | Command::VpcListAll(_)
+            | Command::VpcGet(_)
             | Command::SubnetList(_)
+            | Command::SubnetGet(_)
             | Command::RouteTableList(_)
             | Command::PeeringList(_)
             | Command::TaskResult(_)
-            | Command::MonitorData(_) => true,
+            | Command::MonitorData(_)
+            | Command::QuotaList(_) => true,
             Command::VpcCreate(_)
+            | Command::VpcDelete(_)
+            | Command::VpcModify(_)
             | Command::SubnetCreate(_)
+            | Command::SubnetDelete(_)
+            | Command::SubnetModify(_)
+            | Command::RouteTableCreate(_)
+            | Command::RouteTableDelete(_)
+            | Command::RouteTableModify(_)
+            | Command::RouteTableAssociate(_)
             | Command::RouteCreate(_)
             | Command::RouteDelete(_)
             | Command::PeeringCreate(_)
@@ -81,6 +117,24 @@ pub struct VpcCreate {
     pub subnets: Vec<SubnetSpec>,
 }
 
+/// One VPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VpcTarget {
+    /// Its region.
+    pub region: Region,
+    /// The VPC.
+    pub vpc: VpcRef,
+}
+
+/// A new name of a VPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VpcModify {
+    /// The VPC.
+    pub target: VpcTarget,
+    /// The new name, not checked yet.
+    pub name: String,
+}
+
 /// Parameters of one new subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubnetSpec {
@@ -103,6 +157,70 @@ pub struct SubnetCreate {
     pub subnets: Vec<SubnetSpec>,
 }
 
+/// One subnet of a VPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubnetTarget {
+    /// The VPC's region.
+    pub region: Region,
+    /// The VPC.
+    pub vpc: VpcRef,
+    /// The subnet.
+    pub subnet: SubnetRef,
+}
+
+/// A new name of a subnet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetModify {
+    /// The subnet.
+    pub target: SubnetTarget,
+    /// The new name, not checked yet.
+    pub name: String,
+}
+
+/// One route table of a VPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteTableTarget {
+    /// The VPC's region.
+    pub region: Region,
+    /// The VPC.
+    pub vpc: VpcRef,
+    /// The table.
+    pub route_table: RouteTableRef,
+}
+
+/// Parameters of a new route table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTableCreate {
+    /// The VPC's region.
+    pub region: Region,
+    /// The VPC.
+    pub vpc: VpcRef,
+    /// Its name, not checked yet.
+    pub name: String,
+    /// Its first routes.
+    pub routes: Vec<RouteSpec>,
+}
+
+/// A change of a route table; at least one of the options is present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTableModify {
+    /// The table.
+    pub target: RouteTableTarget,
+    /// The new name, not checked yet.
+    pub name: Option<String>,
+    /// The routes that take the place of all that the table has.
+    pub routes: Option<Vec<RouteSpec>>,
+}
+
+/// Subnets that are to use a route table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTableAssociate {
+    /// The table.
+    pub target: RouteTableTarget,
+    /// Subnets of the same VPC; at least one.
+    pub subnets: Vec<SubnetRef>,
+}
+
 /// Routes to add to or remove from a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteChange {
@@ -121,8 +239,12 @@ pub struct RouteChange {
 pub struct RouteSpec {
     /// Where it leads.
     pub destination: CidrBlock,
+    /// The destination as the caller wrote it, host bits included, for answers that repeat it.
+    pub given_destination: String,
     /// The peering connection's id as given; an id that does not parse is an unknown next hop.
     pub next_hop: String,
+    /// What it is for, not checked yet.
+    pub description: Option<String>,
 }
 
 /// Parameters of a new peering.
@@ -333,4 +455,30 @@ pub enum PeeringStateFilter {
     Failed,
     /// Stopped because its payment is overdue.
     Isolated,
+}
+
+/// Which quotas of an account in a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaQuery {
+    /// Where.
+    pub region: Region,
+    /// At least one.
+    pub kinds: Vec<QuotaKind>,
+}
+
+/// What is counted against a quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaKind {
+    /// VPCs of the account in each region.
+    Vpcs,
+    /// Subnets of each VPC.
+    Subnets,
+    /// Route tables of each VPC.
+    RouteTables,
+    /// Routes of each route table.
+    Routes,
+    /// Peerings of each VPC.
+    Peerings,
+    /// Something that does not exist here, by the dialect's own number for it.
+    Nothing(u32),
 }

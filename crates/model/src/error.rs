@@ -40,6 +40,15 @@ pub enum DomainError {
     /// A peering's name is not allowed.
     #[error("invalid peering connection name: {0}")]
     PeeringName(String),
+    /// A subnet's name is another subnet's of the VPC.
+    #[error("invalid subnet name: another subnet of the VPC is named {0}")]
+    SubnetNameTaken(String),
+    /// A route table's name is not allowed.
+    #[error("invalid route table name: {0}")]
+    RouteTableName(String),
+    /// A route's description is not allowed.
+    #[error("invalid description of a route: {0}")]
+    RouteDescription(String),
     /// A VPC's CIDR block is not allowed.
     #[error("invalid VPC CIDR block: {0}")]
     VpcCidr(String),
@@ -66,6 +75,37 @@ pub enum DomainError {
     /// The next hop is unknown, or not usable by this VPC.
     #[error("next hop {0} not found among the active peering connections of this VPC")]
     NextHopNotFound(String),
+    /// The VPC still has something that has to go first.
+    #[error("VPC {vpc} cannot be deleted: {reason}")]
+    VpcInUse {
+        /// What the caller gave.
+        vpc: String,
+        /// What is still there.
+        reason: String,
+    },
+    /// The subnet still has hosts.
+    #[error(
+        "subnet {subnet} cannot be deleted: hosts are attached to it ({hosts}); detach them first"
+    )]
+    SubnetInUse {
+        /// What the caller gave.
+        subnet: String,
+        /// How many.
+        hosts: u64,
+    },
+    /// The route table came with the VPC.
+    #[error("route table {0} cannot be deleted: it is the default one of its VPC")]
+    RouteTableIsDefault(String),
+    /// Subnets use the route table.
+    #[error(
+        "route table {route_table} cannot be deleted: {subnet} uses it; associate another table first"
+    )]
+    RouteTableInUse {
+        /// What the caller gave.
+        route_table: String,
+        /// One of the subnets.
+        subnet: String,
+    },
     /// Too many VPCs.
     #[error("the account already has {limit} VPCs in this region")]
     VpcLimit {
@@ -75,6 +115,12 @@ pub enum DomainError {
     /// Too many subnets.
     #[error("a VPC may have {limit} subnets")]
     SubnetLimit {
+        /// The quota.
+        limit: u32,
+    },
+    /// Too many route tables.
+    #[error("a VPC may have {limit} route tables")]
+    RouteTableLimit {
         /// The quota.
         limit: u32,
     },

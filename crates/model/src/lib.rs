@@ -39,7 +39,7 @@ pub use id::{
     PeeringConnectionId, RouteTableId, RouteTableRef, SubnetId, SubnetRef, TaskId, Uin, VpcId,
     VpcRef,
 };
-pub use name::{Name, NameError};
+pub use name::{Description, Name, NameError};
 pub use outcome::Outcome;
 pub use overlay::{Bandwidth, OverlayError, PublicKey, Side, Vni};
 pub use peering::{PeeringConnection, PeeringEnd, PeeringState};

@@ -10,13 +10,13 @@ pub struct Name(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing was given.
-    #[error("the name is empty")]
+    #[error("it is empty")]
     Empty,
     /// Longer than 60 characters.
-    #[error("the name has {0} characters, at most 60 are allowed")]
+    #[error("it has {0} characters, at most 60 are allowed")]
     TooLong(usize),
     /// A line feed, a NUL or the like.
-    #[error("the name contains a control character")]
+    #[error("it contains a control character")]
     Control,
 }
 
@@ -51,6 +51,38 @@ impl Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What a tenant says that something is for: 1 to 60 Unicode characters without control characters,
+/// as a name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Description(Name);
+
+impl Description {
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// [`NameError`] when it is empty, too long or contains control characters.
+    pub fn new(text: &str) -> Result<Description, NameError> {
+        Name::new(text).map(Description)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::command::{QuotaKind, RouteSpec};
 use crate::id::{AppId, PeeringConnectionId, TaskId};
 use crate::monitor::MonitorData;
 use crate::peering::PeeringConnection;
@@ -22,10 +23,23 @@ pub enum Outcome {
     },
     /// A part of a list of VPCs.
     Vpcs(Page<VpcView>),
+    /// Every VPC of a region.
+    AllVpcs(Vec<VpcView>),
+    /// One VPC with what it holds.
+    Vpc(VpcDetail),
     /// Subnets were made.
     SubnetsCreated(Vec<SubnetView>),
     /// A part of a list of subnets.
     Subnets(Page<SubnetView>),
+    /// One subnet.
+    Subnet(SubnetView),
+    /// A route table was made.
+    RouteTableCreated {
+        /// The table.
+        route_table: RouteTable,
+        /// Its routes as they were asked for.
+        routes: Vec<RouteSpec>,
+    },
     /// A part of a list of route tables.
     RouteTables(Page<RouteTableView>),
     /// A part of a list of peerings.
@@ -38,6 +52,8 @@ pub enum Outcome {
     TaskResult(Task),
     /// What was measured of a peering.
     MonitorData(MonitorData),
+    /// How much the account may have, in the order that it was asked for.
+    Quotas(Vec<(QuotaKind, u32)>),
     /// It is done and there is nothing to tell.
     Done,
 }
@@ -62,6 +78,19 @@ pub struct VpcView {
     pub route_tables: u64,
     /// Its peerings that the owner sees.
     pub peerings: u64,
+    /// Hosts that are attached to its subnets, as gateways last told.
+    pub hosts: u64,
+}
+
+/// A VPC with what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VpcDetail {
+    /// The VPC and what is counted of it.
+    pub vpc: VpcView,
+    /// Its subnets.
+    pub subnets: Vec<SubnetView>,
+    /// Its route tables.
+    pub route_tables: Vec<RouteTableView>,
 }
 
 /// A subnet with its surroundings.
@@ -73,6 +102,8 @@ pub struct SubnetView {
     pub vpc: Vpc,
     /// Its route table.
     pub route_table: RouteTable,
+    /// Hosts that are attached to it, as its gateway last told.
+    pub hosts: u64,
 }
 
 /// A route table with its surroundings.

@@ -5,7 +5,7 @@ use crate::id::{
     LegacyRouteTableId, LegacySubnetId, LegacyVpcId, PeeringConnectionId, RouteTableId, SubnetId,
     Uin, VpcId,
 };
-use crate::name::Name;
+use crate::name::{Description, Name};
 use crate::region::{Region, Zone};
 use crate::time::UnixMillis;
 
@@ -118,6 +118,8 @@ pub struct Route {
     pub destination: CidrBlock,
     /// By which way.
     pub next_hop: NextHop,
+    /// What its owner says it is for.
+    pub description: Option<Description>,
 }
 
 /// The next hop of a custom route. Peering connections are the only kind that Peerway carries.

@@ -60,6 +60,7 @@ impl Builder {
                 .map(|(destination, peering)| Route {
                     destination: destination.parse().unwrap(),
                     next_hop: NextHop::Peering(peering.id),
+                    description: None,
                 })
                 .collect(),
             created_at: NOW,

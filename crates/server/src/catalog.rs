@@ -18,7 +18,7 @@ use model::{
     Tombstone, Uin, UnixMillis, Vni, Vpc, VpcId, VpcRef, World,
 };
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
-use store::record::{Key, Record, RecordError, VniReservation, decode};
+use store::record::{Key, NumberFloor, Record, RecordError, VniReservation, decode};
 use store::{Change, Revision, Snapshot, Write};
 
 type Map<K, V> = HashTrieMapSync<K, V>;
@@ -49,6 +49,7 @@ pub struct Catalog {
     legacy_vpcs: OrderedMap<LegacyVpcId, VpcId>,
     legacy_subnets: OrderedMap<LegacySubnetId, SubnetId>,
     legacy_route_tables: OrderedMap<LegacyRouteTableId, RouteTableId>,
+    number_floors: OrderedMap<Region, NumberFloor>,
 
     region_vpcs: Map<Region, OrderedSet<VpcId>>,
     account_vpcs: Map<(Uin, Region), OrderedSet<VpcId>>,
@@ -317,7 +318,18 @@ impl Catalog {
         self.tasks.last().map(|(id, _)| *id)
     }
 
-    /// The highest numbers of the legacy ids of a region.
+    /// The highest numbers of a region that were given to something since deleted.
+    pub(crate) fn number_floor(&self, region: Region) -> NumberFloor {
+        let none = NumberFloor {
+            region,
+            vpc: 0,
+            subnet: 0,
+            route_table: 0,
+        };
+        self.number_floors.get(&region).copied().unwrap_or(none)
+    }
+
+    /// The highest numbers of the legacy ids of a region, in use or not any more.
     pub(crate) fn last_numbers(&self, region: Region) -> LegacyNumbers {
         macro_rules! last {
             ($map:ident, $id:ident) => {{
@@ -330,10 +342,11 @@ impl Catalog {
                 ids.next_back().map_or(0, |(id, _)| id.number)
             }};
         }
+        let floor = self.number_floor(region);
         LegacyNumbers {
-            vpc: last!(legacy_vpcs, LegacyVpcId),
-            subnet: last!(legacy_subnets, LegacySubnetId),
-            route_table: last!(legacy_route_tables, LegacyRouteTableId),
+            vpc: last!(legacy_vpcs, LegacyVpcId).max(floor.vpc),
+            subnet: last!(legacy_subnets, LegacySubnetId).max(floor.subnet),
+            route_table: last!(legacy_route_tables, LegacyRouteTableId).max(floor.route_table),
         }
     }
 
@@ -345,7 +358,7 @@ impl Catalog {
     }
 }
 
-/// The highest number in use, per kind; 0 when none is.
+/// The highest number that was given out, per kind; 0 when none was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LegacyNumbers {
     /// Of VPCs.

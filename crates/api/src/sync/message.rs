@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::slice::{GatewaySlice, SliceChange};
-use model::{GatewayId, Generation, PeeringConnectionId, PublicKey, Region, Side, Vni};
+use model::{GatewayId, Generation, PeeringConnectionId, PublicKey, Region, Side, SubnetId, Vni};
 
 use super::convert::{
     FieldError, Problem, bounded_count, bounded_text, convert, endpoint, parse, public_key,
@@ -81,6 +81,8 @@ pub struct Report {
     pub peerings: BTreeMap<(PeeringConnectionId, Side), PeeringReport>,
     /// The tunnels to other gateways.
     pub pairs: BTreeMap<GatewayId, PairReport>,
+    /// How many hosts are attached to which subnet.
+    pub hosts: BTreeMap<SubnetId, u32>,
     /// The gateway's clock: milliseconds of Unix time.
     pub unix_millis: u64,
 }
@@ -299,6 +301,14 @@ impl TryFrom<proto::Report> for Report {
                 return Err(FieldError::new("pairs", problem));
             }
         }
+        let mut hosts = BTreeMap::new();
+        for entry in wire.subnets {
+            let subnet: SubnetId = parse("subnets.subnet_id", &entry.subnet_id)?;
+            if hosts.insert(subnet, entry.hosts).is_some() {
+                let problem = Problem::Duplicate(subnet.to_string());
+                return Err(FieldError::new("subnets", problem));
+            }
+        }
         Ok(Report {
             generation: Generation(wire.generation),
             errors: wire
@@ -308,6 +318,7 @@ impl TryFrom<proto::Report> for Report {
                 .collect::<Result<_, _>>()?,
             peerings,
             pairs,
+            hosts,
             unix_millis: wire.unix_millis,
         })
     }
@@ -391,12 +402,20 @@ impl From<Report> for proto::Report {
                 probes_sent: entry.probes_sent,
                 probes_lost: entry.probes_lost,
             });
+        let subnets = report
+            .hosts
+            .into_iter()
+            .map(|(subnet, hosts)| proto::SubnetReport {
+                subnet_id: subnet.to_string(),
+                hosts,
+            });
         proto::Report {
             generation: report.generation.0,
             errors: errors.collect(),
             peerings: peerings.collect(),
             pairs: pairs.collect(),
             unix_millis: report.unix_millis,
+            subnets: subnets.collect(),
         }
     }
 }

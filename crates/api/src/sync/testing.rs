@@ -171,13 +171,19 @@ pub(super) fn report() -> impl Strategy<Value = Report> {
         vec(error, 0..4),
         btree_map((peering_id(), side()), peering_report(), 0..4),
         btree_map(gateway_id(), pair_report(), 0..4),
+        btree_map(
+            any::<u64>().prop_map(SubnetId::from_entropy),
+            any::<u32>(),
+            0..4,
+        ),
     )
         .prop_map(
-            |((generation, unix_millis), errors, peerings, pairs)| Report {
+            |((generation, unix_millis), errors, peerings, pairs, hosts)| Report {
                 generation: Generation(generation),
                 errors,
                 peerings,
                 pairs,
+                hosts,
                 unix_millis,
             },
         )

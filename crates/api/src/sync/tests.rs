@@ -123,6 +123,7 @@ fn small_report() -> Report {
         errors: vec![],
         peerings: Default::default(),
         pairs: Default::default(),
+        hosts: Default::default(),
         unix_millis: 0,
     }
 }

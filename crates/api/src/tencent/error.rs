@@ -149,6 +149,9 @@ fn domain_code(error: &DomainError) -> (i32, &'static str) {
         DomainError::VpcName(_) => (4000, "InvalidVpcName"),
         DomainError::SubnetName(_) => (4000, "InvalidSubnetName"),
         DomainError::PeeringName(_) => (4000, "InvalidPeeringConnectionName"),
+        DomainError::SubnetNameTaken(_) => (4000, "InvalidSubnetName"),
+        DomainError::RouteTableName(_) => (4000, "InvalidRouteTableName"),
+        DomainError::RouteDescription(_) => (4000, "InvalidParameter"),
         DomainError::VpcCidr(_) => (4000, "InvalidVpcCidr"),
         DomainError::SubnetCidr(_) => (4000, "InvalidSubnetCidr"),
         DomainError::SubnetConflict { .. } => (4000, "InvalidSubnet.Conflict"),
@@ -156,8 +159,14 @@ fn domain_code(error: &DomainError) -> (i32, &'static str) {
         DomainError::RouteExists(_) => (4000, "RouteAlreadyExists"),
         DomainError::NextHopType(_) => (4000, "InvalidRouteNextType"),
         DomainError::NextHopNotFound(_) => (4000, "InvalidRouteNextHub.NotFound"),
+        DomainError::VpcInUse { .. } => (4000, "InvalidVpc.CannotDelete"),
+        DomainError::SubnetInUse { .. } => (4000, "InvalidSubnet.CannotDelete"),
+        DomainError::RouteTableIsDefault(_) | DomainError::RouteTableInUse { .. } => {
+            (4000, invented::ROUTE_TABLE_CANNOT_DELETE)
+        }
         DomainError::VpcLimit { .. } => (4000, "VpcLimitExceeded"),
         DomainError::SubnetLimit { .. } => (4000, "SubnetLimitExceeded"),
+        DomainError::RouteTableLimit { .. } => (4000, "RouteTableLimitExceeded"),
         DomainError::RouteLimit { .. } => (4000, "RouteLimitExceeded"),
         DomainError::Admission(
             Refusal::EndsOverlap { .. } | Refusal::PairExists { .. } | Refusal::PeersOverlap { .. },

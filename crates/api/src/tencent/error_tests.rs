@@ -75,6 +75,9 @@ fn every_error() -> Vec<ApiError> {
             DomainError::VpcName(text()),
             DomainError::SubnetName(text()),
             DomainError::PeeringName(text()),
+            DomainError::SubnetNameTaken(text()),
+            DomainError::RouteTableName(text()),
+            DomainError::RouteDescription(text()),
             DomainError::VpcCidr(text()),
             DomainError::SubnetCidr(text()),
             DomainError::SubnetConflict {
@@ -85,8 +88,22 @@ fn every_error() -> Vec<ApiError> {
             DomainError::RouteExists(text()),
             DomainError::NextHopType("8".into()),
             DomainError::NextHopNotFound(text()),
+            DomainError::VpcInUse {
+                vpc: "gz_vpc_226".into(),
+                reason: text(),
+            },
+            DomainError::SubnetInUse {
+                subnet: "gz_subnet_1".into(),
+                hosts: 2,
+            },
+            DomainError::RouteTableIsDefault("gz_rtb_1".into()),
+            DomainError::RouteTableInUse {
+                route_table: "gz_rtb_1".into(),
+                subnet: "gz_subnet_1".into(),
+            },
             DomainError::VpcLimit { limit: 5 },
             DomainError::SubnetLimit { limit: 10 },
+            DomainError::RouteTableLimit { limit: 10 },
             DomainError::RouteLimit { limit: 50 },
             DomainError::Admission(Refusal::EndsOverlap {
                 requester: ten,

@@ -15,3 +15,7 @@ pub const STATE_ISOLATED: u8 = 6;
 /// `data.output.errorCode` of a failed task: the common code for an operation on a resource that
 /// failed. The documents give no number.
 pub const TASK_FAILED: i32 = 5100;
+
+/// The symbolic code for a route table that cannot be deleted, because it is the default one or in
+/// use. The page of the action has none.
+pub const ROUTE_TABLE_CANNOT_DELETE: &str = "InvalidRouteTableId.CannotDelete";

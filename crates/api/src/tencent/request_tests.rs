@@ -2,7 +2,9 @@
 
 use model::command::{
     Direction, NetworkKind, Order, Paging, PeeringAction, PeeringCreate, PeeringModify,
-    PeeringQuery, PeeringStateFilter, Reach, Reply, RouteChange, RouteSpec, SubnetSpec, VpcCreate,
+    PeeringQuery, PeeringStateFilter, QuotaKind, QuotaQuery, Reach, Reply, RouteChange, RouteSpec,
+    RouteTableAssociate, RouteTableCreate, RouteTableModify, RouteTableTarget, SubnetModify,
+    SubnetSpec, SubnetTarget, VpcCreate, VpcModify, VpcTarget,
 };
 use model::monitor::{Metric, MonitorQuery, Period};
 use model::peering::{ChargeType, QosLevel};
@@ -303,7 +305,9 @@ fn routes_lead_to_peerings_and_their_destinations_may_have_host_bits() {
         route_table: "gz_rtb_8755".parse().unwrap(),
         routes: vec![RouteSpec {
             destination: "10.1.0.0/16".parse().unwrap(),
+            given_destination: "10.1.0.1/16".into(),
             next_hop: "pcx-6gw5wvmk".into(),
+            description: None,
         }],
     };
     assert_eq!(command(query), Command::RouteCreate(expected.clone()));
@@ -329,6 +333,179 @@ fn routes_lead_to_peerings_and_their_destinations_may_have_host_bits() {
         refusal("Action=CreateRoute&Region=gz&vpcId=vpc-amhnnao5&routeTableId=gz_rtb_8755"),
         ApiError::missing("routeSet.0.destinationCidrBlock")
     );
+}
+
+#[test]
+fn networks_are_changed_and_deleted_by_either_id() {
+    let region = Region::Guangzhou;
+    let vpc: VpcRef = "gz_vpc_226".parse().unwrap();
+    let target = VpcTarget { region, vpc };
+    let query = "Region=gz&vpcId=gz_vpc_226";
+    assert_eq!(
+        command(&format!("Action=DeleteVpc&{query}")),
+        Command::VpcDelete(target)
+    );
+    assert_eq!(
+        command(&format!("Action=ModifyVpcAttribute&{query}&vpcName=a")),
+        Command::VpcModify(VpcModify {
+            target,
+            name: "a".into()
+        })
+    );
+    assert_eq!(
+        command(&format!("Action=DescribeVpcs&{query}")),
+        Command::VpcGet(target)
+    );
+    assert_eq!(
+        command("Action=DescribeVpcs&Region=gz"),
+        Command::VpcListAll(region)
+    );
+    let target = SubnetTarget {
+        region,
+        vpc,
+        subnet: "subnet-3lzrkspo".parse().unwrap(),
+    };
+    let query = format!("{query}&subnetId=subnet-3lzrkspo");
+    assert_eq!(
+        command(&format!("Action=DeleteSubnet&{query}")),
+        Command::SubnetDelete(target)
+    );
+    assert_eq!(
+        command(&format!("Action=ModifySubnetAttribute&{query}&subnetName=")),
+        Command::SubnetModify(SubnetModify {
+            target,
+            name: String::new()
+        })
+    );
+    for name in ["vpcId", "unVpcId", "unvpcid"] {
+        let query = query.replace("vpcId=", &format!("{name}="));
+        assert_eq!(
+            command(&format!("Action=DescribeSubnet&{query}&subnetName=x")),
+            Command::SubnetGet(target),
+            "{name}"
+        );
+    }
+    for (query, code_desc) in [
+        ("Action=DeleteVpc&Region=gz", "InvalidParameter"),
+        (
+            "Action=DeleteVpc&Region=gz&vpcId=226",
+            "InvalidVpc.NotFound",
+        ),
+        (
+            "Action=ModifyVpcAttribute&Region=gz&vpcId=gz_vpc_226",
+            "InvalidParameter",
+        ),
+        (
+            "Action=DeleteSubnet&Region=gz&vpcId=gz_vpc_226&subnetId=18748",
+            "InvalidSubnet.NotFound",
+        ),
+        (
+            "Action=DescribeSubnet&Region=gz&subnetId=gz_subnet_1",
+            "InvalidParameter",
+        ),
+    ] {
+        assert_eq!(refusal(query).code(), (4000, code_desc), "{query}");
+    }
+}
+
+const TABLE: &str = "Region=gz&vpcId=gz_vpc_226&routeTableId=gz_rtb_8755";
+
+fn table() -> RouteTableTarget {
+    RouteTableTarget {
+        region: Region::Guangzhou,
+        vpc: "gz_vpc_226".parse().unwrap(),
+        route_table: "gz_rtb_8755".parse().unwrap(),
+    }
+}
+
+#[test]
+fn route_tables_are_made_with_or_without_routes_and_changed_in_part() {
+    let create = "Action=CreateRouteTable&Region=gz&vpcId=gz_vpc_226&routeTableName=t1";
+    let routes = "routeSet.0.destinationCidrBlock=121.0.23.51/16&routeSet.0.nextType=4\
+                  &routeSet.0.nextHub=pcx-6gw5wvmk&routeSet.0.description=out";
+    let parsed = vec![RouteSpec {
+        destination: "121.0.0.0/16".parse().unwrap(),
+        given_destination: "121.0.23.51/16".into(),
+        next_hop: "pcx-6gw5wvmk".into(),
+        description: Some("out".into()),
+    }];
+    let created = |routes| {
+        Command::RouteTableCreate(RouteTableCreate {
+            region: Region::Guangzhou,
+            vpc: "gz_vpc_226".parse().unwrap(),
+            name: "t1".into(),
+            routes,
+        })
+    };
+    assert_eq!(command(create), created(vec![]));
+    assert_eq!(
+        command(&format!("{create}&{routes}")),
+        created(parsed.clone())
+    );
+    assert_eq!(
+        command(&format!("Action=DeleteRouteTable&{TABLE}")),
+        Command::RouteTableDelete(table())
+    );
+    let modified = |name: Option<&str>, routes| {
+        Command::RouteTableModify(RouteTableModify {
+            target: table(),
+            name: name.map(str::to_owned),
+            routes,
+        })
+    };
+    let modify = format!("Action=ModifyRouteTableAttribute&{TABLE}");
+    assert_eq!(
+        command(&format!("{modify}&routeTableName=a")),
+        modified(Some("a"), None)
+    );
+    assert_eq!(
+        command(&format!("{modify}&{routes}")),
+        modified(None, Some(parsed))
+    );
+    assert_eq!(refusal(&modify).code(), (4000, "InvalidParameter"));
+    assert!(refusal(&modify).to_string().contains("routeSet"));
+}
+
+#[test]
+fn a_table_is_associated_with_one_subnet_or_several() {
+    let associate = format!("Action=AssociateRouteTable&{TABLE}");
+    for (query, subnets) in [
+        ("subnetId=gz_subnet_1", vec!["gz_subnet_1"]),
+        (
+            "subnetId.0=gz_subnet_1&subnetId.1=subnet-3lzrkspo",
+            vec!["gz_subnet_1", "subnet-3lzrkspo"],
+        ),
+    ] {
+        let expected = RouteTableAssociate {
+            target: table(),
+            subnets: subnets.iter().map(|id| id.parse().unwrap()).collect(),
+        };
+        assert_eq!(
+            command(&format!("{associate}&{query}")),
+            Command::RouteTableAssociate(expected)
+        );
+    }
+    assert_eq!(refusal(&associate), ApiError::missing("subnetId"));
+    let error = refusal(&format!("{associate}&subnetId.0="));
+    assert_eq!(error, ApiError::missing("subnetId.0"));
+}
+
+#[test]
+fn quotas_are_asked_for_by_number() {
+    let query = "Action=DescribeVpcLimit&Region=gz&type.0=20&type.1=0&type.2=15";
+    let expected = QuotaQuery {
+        region: Region::Guangzhou,
+        kinds: vec![QuotaKind::Peerings, QuotaKind::Vpcs, QuotaKind::Nothing(15)],
+    };
+    assert_eq!(command(query), Command::QuotaList(expected));
+    for (value, mentions) in [("999", "no quota"), ("one", "decimal"), ("", "missing")] {
+        let error = refusal(&altered(query, "type.1", Some(value)));
+        assert_eq!(error.code(), (4000, "InvalidParameter"));
+        assert!(error.to_string().contains(mentions), "{error}");
+        assert!(error.to_string().contains("[type.1]"), "{error}");
+    }
+    let error = refusal("Action=DescribeVpcLimit&Region=gz");
+    assert_eq!(error, ApiError::missing("type.0"));
 }
 
 #[test]

@@ -184,3 +184,50 @@ async fn root_a_second_gateway_for_a_region_is_refused() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("gz") && text.contains("gw-"), "{text}");
 }
+
+/// Whether a single echo request is answered at once.
+fn crosses(site: &TwoRegions) -> bool {
+    let ping = peerway::traffic::Ping {
+        count: 1,
+        timeout: Duration::from_millis(100),
+        ..peerway::traffic::Ping::to(SH_HOST)
+    };
+    !ping.run(site.lab.host("a-gz")).unwrap().rtts.is_empty()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_another_table_changes_what_the_hosts_of_a_subnet_reach_within_a_second() {
+    let site = TwoRegions::start(&[]).await;
+    site.peer(20).await;
+    let client = &site.tenant.client;
+    let vpc = ("vpcId", site.gz.vpc.as_str());
+    let parameters = [vpc, ("routeTableName", "without")];
+    let created = client.call("gz", "CreateRouteTable", &parameters).await;
+    let created = created.unwrap();
+    let without = created["unRouteTableId"].as_str().unwrap();
+    let listed = client.call("gz", "DescribeSubnetEx", &[vpc]).await.unwrap();
+    let subnet = listed["data"][0]["unSubnetId"].as_str().unwrap();
+    for (table, reaches) in [
+        (without, false),
+        (&*site.gz.route_table, true),
+        (without, false),
+    ] {
+        let parameters = [vpc, ("routeTableId", table), ("subnetId", subnet)];
+        let associated = Instant::now();
+        client
+            .call("gz", "AssociateRouteTable", &parameters)
+            .await
+            .unwrap();
+        while crosses(&site) != reaches {
+            assert!(
+                associated.elapsed() < Duration::from_secs(1),
+                "{table} is not in force"
+            );
+        }
+    }
+    // What is attached keeps its subnet and its VPC.
+    let parameters = [vpc, ("subnetId", subnet)];
+    let refused = client.call("gz", "DeleteSubnet", &parameters).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("InvalidSubnet.CannotDelete"), "{refused}");
+}

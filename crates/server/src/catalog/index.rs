@@ -50,6 +50,7 @@ impl Catalog {
             Record::Legacy(LegacyIndex::RouteTable(legacy, id)) => {
                 self.legacy_route_tables.insert_mut(legacy, id);
             }
+            Record::NumberFloor(floor) => self.number_floors.insert_mut(floor.region, floor),
             // What a tally counts is counted from the records; its revision is what matters.
             Record::Tally(_) => {}
         }
@@ -106,6 +107,7 @@ impl Catalog {
             Key::Legacy(LegacyId::Vpc(id)) => drop(self.legacy_vpcs.remove_mut(id)),
             Key::Legacy(LegacyId::Subnet(id)) => drop(self.legacy_subnets.remove_mut(id)),
             Key::Legacy(LegacyId::RouteTable(id)) => drop(self.legacy_route_tables.remove_mut(id)),
+            Key::NumberFloor(region) => drop(self.number_floors.remove_mut(region)),
             Key::Tally { .. } => {}
         }
     }

@@ -7,7 +7,7 @@ use model::testing;
 use model::{Bandwidth, PeeringState, PublicKey, SealedSecret, Side, TaskKind, TaskState, Zone};
 use proptest::prelude::*;
 use store::Entry;
-use store::record::{LegacyIndex, Tally, encode};
+use store::record::{LegacyIndex, NumberFloor, Tally, encode};
 
 use super::*;
 
@@ -126,6 +126,12 @@ fn record(kind: u8, id: u8, content: u8) -> Record {
             let vpc = vpc(id, 1);
             Record::Legacy(LegacyIndex::Vpc(vpc.legacy_id, vpc.id))
         }
+        12 => Record::NumberFloor(NumberFloor {
+            region: Region::ALL[usize::from(id % 3)],
+            vpc: content.into(),
+            subnet: 0,
+            route_table: id.into(),
+        }),
         _ => Record::Tally(Tally {
             owner: Uin(id.into()),
             region: Region::ALL[0],

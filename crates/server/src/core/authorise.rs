@@ -7,12 +7,12 @@
 //!
 //! Source: legacy VPC API, "resource-level permissions of VPC operations".
 
-use model::command::{Command, PeeringCreate};
+use model::command::{Command, PeeringCreate, RouteTableTarget, SubnetTarget};
 use model::peering::PeeringEnd;
 use model::policy::{ConditionKey, Decision, Facts, PolicyRequest, Resource};
 use model::{
     Access, AccessKey, PeeringConnection, PeeringConnectionId, Principal, Region, RouteTableRef,
-    Side, Uin, Vpc, VpcRef, World,
+    Side, SubnetRef, Uin, Vpc, VpcRef, World,
 };
 
 use super::Core;
@@ -138,15 +138,35 @@ impl<'a> Named<'a> {
     fn command(&mut self, command: &Command) {
         match command {
             Command::VpcList(query) => self.all(query.region),
+            Command::VpcListAll(region) => self.all(*region),
+            Command::QuotaList(query) => self.all(query.region),
             Command::SubnetList(query) => self.all(query.region),
             Command::RouteTableList(query) => self.all(query.region),
             Command::PeeringList(query) => self.all(query.region),
             Command::MonitorData(query) => self.peering(query.region, query.peering, None),
             Command::TaskResult(_) => self.resources.push(Resource::all(self.account, None)),
             Command::VpcCreate(ask) => self.any(ask.region, "vpc"),
+            Command::VpcDelete(target) | Command::VpcGet(target) => {
+                self.vpc(target.region, target.vpc);
+            }
+            Command::VpcModify(ask) => self.vpc(ask.target.region, ask.target.vpc),
             Command::SubnetCreate(ask) => {
                 self.vpc(ask.region, ask.vpc);
                 self.any(ask.region, "subnet");
+            }
+            Command::SubnetDelete(target) | Command::SubnetGet(target) => self.subnet_in(*target),
+            Command::SubnetModify(ask) => self.subnet_in(ask.target),
+            Command::RouteTableCreate(ask) => {
+                self.vpc(ask.region, ask.vpc);
+                self.any(ask.region, "rtb");
+            }
+            Command::RouteTableDelete(target) => self.route_table_in(*target),
+            Command::RouteTableModify(ask) => self.route_table_in(ask.target),
+            Command::RouteTableAssociate(ask) => {
+                self.route_table_in(ask.target);
+                for subnet in &ask.subnets {
+                    self.subnet(ask.target.region, *subnet);
+                }
             }
             Command::RouteCreate(ask) | Command::RouteDelete(ask) => {
                 self.vpc(ask.region, ask.vpc);
@@ -203,6 +223,28 @@ impl<'a> Named<'a> {
         let names = spellings.iter().map(|id| format!("vpc/{id}")).collect();
         self.push(region, names);
         self.fact(ConditionKey::Vpc, spellings);
+    }
+
+    fn subnet_in(&mut self, target: SubnetTarget) {
+        self.vpc(target.region, target.vpc);
+        self.subnet(target.region, target.subnet);
+    }
+
+    fn subnet(&mut self, region: Region, named: SubnetRef) {
+        let found = self.catalog.subnet_by_ref(named);
+        let names = match found.filter(|subnet| self.owns(region, subnet.vpc)) {
+            Some(subnet) => vec![
+                format!("subnet/{}", subnet.id),
+                format!("subnet/{}", subnet.legacy_id),
+            ],
+            None => vec![format!("subnet/{named}")],
+        };
+        self.push(region, names);
+    }
+
+    fn route_table_in(&mut self, target: RouteTableTarget) {
+        self.vpc(target.region, target.vpc);
+        self.route_table(target.region, target.route_table);
     }
 
     fn route_table(&mut self, region: Region, named: RouteTableRef) {

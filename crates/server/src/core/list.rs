@@ -5,193 +5,251 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use model::command::{
-    Direction, NetworkKind, Order, Paging, PeeringQuery, PeeringStateFilter, RouteTableQuery,
-    SubnetQuery, VpcQuery,
+    Direction, NetworkKind, Order, Paging, PeeringQuery, PeeringStateFilter, QuotaKind, QuotaQuery,
+    RouteTableQuery, SubnetQuery, SubnetTarget, VpcQuery, VpcTarget,
 };
-use model::outcome::{Page, PeeringView, RouteTableView, SubnetView, VpcView};
+use model::outcome::{Page, PeeringView, RouteTableView, SubnetView, VpcDetail, VpcView};
 use model::{
-    DomainError, Outcome, PeeringConnection, PeeringState, Region, TaskId, Uin, UnixMillis, Vpc,
-    VpcRef, World,
+    DomainError, Outcome, PeeringConnection, PeeringState, Region, RouteTable, TaskId, Uin,
+    UnixMillis, Vpc, VpcRef, World,
 };
 
+use super::hosts::Hosts;
+use super::subnet::subnet_of;
 use super::vpc::vpc_of;
 use crate::catalog::Catalog;
 use crate::error::UseCaseError;
 
-/// Lists VPCs of the caller.
-pub(super) fn vpcs(
-    catalog: &Catalog,
-    caller: Uin,
-    query: &VpcQuery,
-) -> Result<Outcome, UseCaseError> {
-    let found = candidates(catalog, caller, query.region, query.vpc)?
-        .into_iter()
-        .filter(|vpc| contains(vpc.name.as_str(), query.name.as_deref()))
-        .collect();
-    let page = page(found, query.order, query.paging, |vpc: &&Vpc| {
-        (vpc.name.as_str(), vpc.created_at, vpc.id)
-    });
-    Ok(Outcome::Vpcs(page.map(|vpc| {
+/// What reads are answered from, and for whom.
+pub(super) struct Lists<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) hosts: &'a Hosts,
+    pub(super) caller: Uin,
+}
+
+impl Lists<'_> {
+    /// Lists VPCs of the caller.
+    pub(super) fn vpcs(&self, query: &VpcQuery) -> Result<Outcome, UseCaseError> {
+        let found = self
+            .candidates(query.region, query.vpc)?
+            .into_iter()
+            .filter(|vpc| contains(vpc.name.as_str(), query.name.as_deref()))
+            .collect();
+        let page = page(found, query.order, query.paging, |vpc: &&Vpc| {
+            (vpc.name.as_str(), vpc.created_at, vpc.id)
+        });
+        Ok(Outcome::Vpcs(page.map(|vpc| self.vpc_view(vpc))))
+    }
+
+    /// Lists all VPCs of the caller in a region, the newest first.
+    pub(super) fn all_vpcs(&self, region: Region) -> Outcome {
+        let mut found: Vec<&Vpc> = self.catalog.vpcs_of(self.caller, region).collect();
+        found.sort_unstable_by_key(|vpc| std::cmp::Reverse((vpc.created_at, vpc.id)));
+        Outcome::AllVpcs(found.into_iter().map(|vpc| self.vpc_view(vpc)).collect())
+    }
+
+    /// One VPC with what it holds, each kind in order of creation.
+    pub(super) fn vpc(&self, target: VpcTarget) -> Result<Outcome, UseCaseError> {
+        let vpc = vpc_of(self.catalog, self.caller, target.region, target.vpc)?;
+        let mut subnets: Vec<SubnetView> = self.subnets_of(vpc).collect();
+        subnets.sort_unstable_by_key(|view| (view.subnet.created_at, view.subnet.id));
+        let tables = self.catalog.route_tables_of(vpc.id);
+        let mut route_tables: Vec<RouteTableView> = tables
+            .map(|table| self.route_table_view(table, vpc))
+            .collect();
+        route_tables
+            .sort_unstable_by_key(|view| (view.route_table.created_at, view.route_table.id));
+        Ok(Outcome::Vpc(VpcDetail {
+            vpc: self.vpc_view(vpc),
+            subnets,
+            route_tables,
+        }))
+    }
+
+    fn vpc_view(&self, vpc: &Vpc) -> VpcView {
+        let seen = self.catalog.peerings_of(vpc.id);
         VpcView {
             vpc: vpc.clone(),
-            subnets: catalog.subnets_of(vpc.id).count() as u64,
-            route_tables: catalog.route_tables_of(vpc.id).count() as u64,
-            peerings: catalog
-                .peerings_of(vpc.id)
-                .filter(|peering| peering.is_visible_to(caller))
+            subnets: self.catalog.subnets_of(vpc.id).count() as u64,
+            route_tables: self.catalog.route_tables_of(vpc.id).count() as u64,
+            peerings: seen
+                .filter(|peering| peering.is_visible_to(self.caller))
                 .count() as u64,
+            hosts: self.hosts.of_vpc(self.catalog, vpc.id),
         }
-    })))
-}
+    }
 
-/// Lists subnets of the caller.
-pub(super) fn subnets(
-    catalog: &Catalog,
-    caller: Uin,
-    query: &SubnetQuery,
-) -> Result<Outcome, UseCaseError> {
-    let mut found: Vec<SubnetView> = Vec::new();
-    for vpc in candidates(catalog, caller, query.region, query.vpc)? {
-        found.extend(
-            catalog
-                .subnets_of(vpc.id)
-                .map(|(subnet, table)| SubnetView {
-                    subnet: subnet.clone(),
-                    vpc: vpc.clone(),
-                    route_table: table.clone(),
-                }),
-        );
-    }
-    if let Some(wanted) = query.subnet {
-        let id = catalog.subnet_by_ref(wanted).map(|subnet| subnet.id);
-        found.retain(|view| Some(view.subnet.id) == id);
-        if found.is_empty() {
-            return Err(DomainError::SubnetNotFound(wanted.to_string()).into());
+    /// Lists subnets of the caller.
+    pub(super) fn subnets(&self, query: &SubnetQuery) -> Result<Outcome, UseCaseError> {
+        let mut found: Vec<SubnetView> = Vec::new();
+        for vpc in self.candidates(query.region, query.vpc)? {
+            found.extend(self.subnets_of(vpc));
         }
+        if let Some(wanted) = query.subnet {
+            let id = self.catalog.subnet_by_ref(wanted).map(|subnet| subnet.id);
+            found.retain(|view| Some(view.subnet.id) == id);
+            if found.is_empty() {
+                return Err(DomainError::SubnetNotFound(wanted.to_string()).into());
+            }
+        }
+        found.retain(|view| {
+            contains(view.subnet.name.as_str(), query.name.as_deref())
+                && (query.zones.is_empty() || query.zones.contains(&view.subnet.zone))
+        });
+        let page = page(found, query.order, query.paging, |view| {
+            let subnet = &view.subnet;
+            (subnet.name.as_str(), subnet.created_at, subnet.id)
+        });
+        Ok(Outcome::Subnets(page))
     }
-    found.retain(|view| {
-        contains(view.subnet.name.as_str(), query.name.as_deref())
-            && (query.zones.is_empty() || query.zones.contains(&view.subnet.zone))
-    });
-    let page = page(found, query.order, query.paging, |view| {
-        let subnet = &view.subnet;
-        (subnet.name.as_str(), subnet.created_at, subnet.id)
-    });
-    Ok(Outcome::Subnets(page))
-}
 
-/// Lists route tables of the caller.
-pub(super) fn route_tables(
-    catalog: &Catalog,
-    caller: Uin,
-    query: &RouteTableQuery,
-) -> Result<Outcome, UseCaseError> {
-    let mut found = Vec::new();
-    for vpc in candidates(catalog, caller, query.region, query.vpc)? {
-        found.extend(catalog.route_tables_of(vpc.id).map(|table| (table, vpc)));
+    /// One subnet of the caller.
+    pub(super) fn subnet(&self, target: SubnetTarget) -> Result<Outcome, UseCaseError> {
+        let vpc = vpc_of(self.catalog, self.caller, target.region, target.vpc)?;
+        let id = subnet_of(self.catalog, vpc, target.subnet)?.id;
+        let mut views = self.subnets_of(vpc);
+        let view = views
+            .find(|view| view.subnet.id == id)
+            .ok_or_else(|| UseCaseError::Internal(format!("{id} has no route table")))?;
+        Ok(Outcome::Subnet(view))
     }
-    if let Some(wanted) = query.route_table {
-        let id = catalog.route_table_by_ref(wanted).map(|table| table.id);
-        found.retain(|(table, _)| Some(table.id) == id);
-        if found.is_empty() {
-            return Err(DomainError::RouteTableNotFound(wanted.to_string()).into());
+
+    fn subnets_of(&self, vpc: &Vpc) -> impl Iterator<Item = SubnetView> {
+        let subnets = self.catalog.subnets_of(vpc.id);
+        subnets.map(|(subnet, table)| SubnetView {
+            subnet: subnet.clone(),
+            vpc: vpc.clone(),
+            route_table: table.clone(),
+            hosts: self.hosts.of(subnet.id),
+        })
+    }
+
+    /// Lists route tables of the caller.
+    pub(super) fn route_tables(&self, query: &RouteTableQuery) -> Result<Outcome, UseCaseError> {
+        let mut found = Vec::new();
+        for vpc in self.candidates(query.region, query.vpc)? {
+            let tables = self.catalog.route_tables_of(vpc.id);
+            found.extend(tables.map(|table| (table, vpc)));
         }
+        if let Some(wanted) = query.route_table {
+            let id = self.catalog.route_table_by_ref(wanted);
+            let id = id.map(|table| table.id);
+            found.retain(|(table, _)| Some(table.id) == id);
+            if found.is_empty() {
+                return Err(DomainError::RouteTableNotFound(wanted.to_string()).into());
+            }
+        }
+        found.retain(|(table, _)| contains(table.name.as_str(), query.name.as_deref()));
+        let page = page(found, query.order, query.paging, |(table, _)| {
+            (table.name.as_str(), table.created_at, table.id)
+        });
+        Ok(Outcome::RouteTables(
+            page.map(|(table, vpc)| self.route_table_view(table, vpc)),
+        ))
     }
-    found.retain(|(table, _)| contains(table.name.as_str(), query.name.as_deref()));
-    let page = page(found, query.order, query.paging, |(table, _)| {
-        (table.name.as_str(), table.created_at, table.id)
-    });
-    Ok(Outcome::RouteTables(page.map(|(table, vpc)| {
+
+    fn route_table_view(&self, table: &RouteTable, vpc: &Vpc) -> RouteTableView {
+        let subnets = self.catalog.subnets_of(vpc.id);
         RouteTableView {
             route_table: table.clone(),
             vpc: vpc.clone(),
-            subnets: catalog
-                .subnets_of(vpc.id)
+            subnets: subnets
                 .filter(|(subnet, _)| subnet.route_table == table.id)
                 .count() as u64,
         }
-    })))
-}
-
-/// Lists the peerings that the caller sees from a region.
-pub(super) fn peerings(
-    catalog: &Catalog,
-    caller: Uin,
-    query: &PeeringQuery,
-) -> Result<Outcome, UseCaseError> {
-    let view = |peering: &Arc<PeeringConnection>| PeeringView {
-        peering: Arc::clone(peering),
-        requester_app_id: catalog.app_id(peering.requester.owner),
-        accepter_app_id: catalog.app_id(peering.accepter.owner),
-    };
-    let requester = query
-        .vpc
-        .map(|vpc| vpc_of(catalog, caller, query.region, vpc).map(|vpc| vpc.id))
-        .transpose()?;
-    let is_wanted = |peering: &&Arc<PeeringConnection>| {
-        requester.is_none_or(|vpc| peering.requester.vpc == vpc)
-            && contains(peering.name.as_str(), query.name.as_deref())
-            && query
-                .state
-                .is_none_or(|state| state == filter_of(&peering.state))
-    };
-    let is_seen = |peering: &&Arc<PeeringConnection>| peering.is_visible_in(caller, query.region);
-
-    // Every peering here leads to a VPC.
-    if query.network == Some(NetworkKind::BareMetal) {
-        let items = Vec::new();
-        return Ok(Outcome::Peerings(Page { total: 0, items }));
     }
-    let found: Vec<&Arc<PeeringConnection>> = match (query.peering, requester) {
-        (Some(id), _) => catalog
-            .shared_peering(id)
-            .into_iter()
-            .filter(is_seen)
-            .filter(is_wanted)
-            .collect(),
-        (None, Some(vpc)) => catalog
-            .shared_peerings_of(vpc)
-            .filter(is_seen)
-            .filter(is_wanted)
-            .collect(),
-        (None, None) => {
-            let (total, visible) = catalog.visible_peerings(caller, query.region);
-            if query.name.is_none() && query.state.is_none() && query.order == Order::CreateTime {
-                // The index has this order and this total: nothing is collected or sorted.
-                let items = match query.paging.direction {
-                    Direction::Ascending => part(visible, query.paging).map(view).collect(),
-                    Direction::Descending => part(visible.rev(), query.paging).map(view).collect(),
-                };
-                let total = total as u64;
-                return Ok(Outcome::Peerings(Page { total, items }));
-            }
-            visible.filter(is_wanted).collect()
+
+    /// Lists the peerings that the caller sees from a region.
+    pub(super) fn peerings(&self, query: &PeeringQuery) -> Result<Outcome, UseCaseError> {
+        let (catalog, caller) = (self.catalog, self.caller);
+        let view = |peering: &Arc<PeeringConnection>| PeeringView {
+            peering: Arc::clone(peering),
+            requester_app_id: catalog.app_id(peering.requester.owner),
+            accepter_app_id: catalog.app_id(peering.accepter.owner),
+        };
+        let requester = query
+            .vpc
+            .map(|vpc| vpc_of(catalog, caller, query.region, vpc).map(|vpc| vpc.id))
+            .transpose()?;
+        let is_wanted = |peering: &&Arc<PeeringConnection>| {
+            requester.is_none_or(|vpc| peering.requester.vpc == vpc)
+                && contains(peering.name.as_str(), query.name.as_deref())
+                && query
+                    .state
+                    .is_none_or(|state| state == filter_of(&peering.state))
+        };
+        let is_seen =
+            |peering: &&Arc<PeeringConnection>| peering.is_visible_in(caller, query.region);
+
+        // Every peering here leads to a VPC.
+        if query.network == Some(NetworkKind::BareMetal) {
+            let items = Vec::new();
+            return Ok(Outcome::Peerings(Page { total: 0, items }));
         }
-    };
-    let page = page(found, query.order, query.paging, |peering| {
-        (peering.name.as_str(), peering.created_at, peering.id)
-    });
-    Ok(Outcome::Peerings(page.map(view)))
-}
+        let found: Vec<&Arc<PeeringConnection>> = match (query.peering, requester) {
+            (Some(id), _) => catalog
+                .shared_peering(id)
+                .into_iter()
+                .filter(is_seen)
+                .filter(is_wanted)
+                .collect(),
+            (None, Some(vpc)) => catalog
+                .shared_peerings_of(vpc)
+                .filter(is_seen)
+                .filter(is_wanted)
+                .collect(),
+            (None, None) => {
+                let (total, visible) = catalog.visible_peerings(caller, query.region);
+                if query.name.is_none() && query.state.is_none() && query.order == Order::CreateTime
+                {
+                    // The index has this order and this total: nothing is collected or sorted.
+                    let items = match query.paging.direction {
+                        Direction::Ascending => part(visible, query.paging).map(view).collect(),
+                        Direction::Descending => {
+                            part(visible.rev(), query.paging).map(view).collect()
+                        }
+                    };
+                    let total = total as u64;
+                    return Ok(Outcome::Peerings(Page { total, items }));
+                }
+                visible.filter(is_wanted).collect()
+            }
+        };
+        let page = page(found, query.order, query.paging, |peering| {
+            (peering.name.as_str(), peering.created_at, peering.id)
+        });
+        Ok(Outcome::Peerings(page.map(view)))
+    }
 
-/// How far a task of the caller is, if it was told of it.
-pub(super) fn task(catalog: &Catalog, caller: Uin, id: TaskId) -> Result<Outcome, UseCaseError> {
-    catalog
-        .task(id)
-        .filter(|task| task.owner == caller && task.is_announced())
-        .map(|task| Outcome::TaskResult(task.clone()))
-        .ok_or_else(|| DomainError::TaskNotFound(id.to_string()).into())
-}
+    /// How far a task of the caller is, if it was told of it.
+    pub(super) fn task(&self, id: TaskId) -> Result<Outcome, UseCaseError> {
+        self.catalog
+            .task(id)
+            .filter(|task| task.owner == self.caller && task.is_announced())
+            .map(|task| Outcome::TaskResult(task.clone()))
+            .ok_or_else(|| DomainError::TaskNotFound(id.to_string()).into())
+    }
 
-fn candidates(
-    catalog: &Catalog,
-    caller: Uin,
-    region: Region,
-    vpc: Option<VpcRef>,
-) -> Result<Vec<&Vpc>, DomainError> {
-    match vpc {
-        Some(vpc) => vpc_of(catalog, caller, region, vpc).map(|vpc| vec![vpc]),
-        None => Ok(catalog.vpcs_of(caller, region).collect()),
+    /// How much the caller may have.
+    pub(super) fn quotas(&self, query: &QuotaQuery) -> Outcome {
+        let quotas = self.catalog.quotas_of(self.caller);
+        let limit = |kind: QuotaKind| match kind {
+            QuotaKind::Vpcs => quotas.vpcs_per_region,
+            QuotaKind::Subnets => quotas.subnets_per_vpc,
+            QuotaKind::RouteTables => quotas.route_tables_per_vpc,
+            QuotaKind::Routes => quotas.routes_per_table,
+            QuotaKind::Peerings => quotas.peerings_per_vpc,
+            QuotaKind::Nothing(_) => 0,
+        };
+        let kinds = query.kinds.iter();
+        Outcome::Quotas(kinds.map(|kind| (*kind, limit(*kind))).collect())
+    }
+
+    fn candidates(&self, region: Region, vpc: Option<VpcRef>) -> Result<Vec<&Vpc>, DomainError> {
+        match vpc {
+            Some(vpc) => vpc_of(self.catalog, self.caller, region, vpc).map(|vpc| vec![vpc]),
+            None => Ok(self.catalog.vpcs_of(self.caller, region).collect()),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod account;
 mod authorise;
 mod commit;
 mod gateway;
+mod hosts;
 mod key;
 mod list;
 mod monitor;
@@ -16,7 +17,9 @@ mod number;
 mod peering;
 mod removal;
 mod route;
+mod route_table;
 mod sub_account;
+mod subnet;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -38,12 +41,14 @@ use crate::clock::Clock;
 use crate::error::{OpenError, UseCaseError};
 use crate::history::History;
 use crate::sealing::{MasterKey, SealError, Secret};
+use list::Lists;
 
 pub use account::AccountCreate;
 pub(crate) use authorise::policy_action;
 pub use authorise::{Caller, NotAuthorised};
 pub use gateway::GatewayJoin;
 pub(crate) use gateway::has_had_gateway;
+pub use hosts::Hosts;
 pub use key::{CreatedKey, KeyCreate, LONGEST_GRACE};
 pub use sub_account::SubAccountCreate;
 
@@ -90,6 +95,7 @@ pub struct Core {
     revisions: watch::Receiver<Revision>,
     numbers: number::Numbers,
     history: Arc<History>,
+    hosts: Hosts,
     follower: JoinHandle<()>,
 }
 
@@ -145,6 +151,7 @@ impl Core {
             revisions,
             numbers,
             history,
+            hosts: Hosts::default(),
             follower,
         }))
     }
@@ -170,6 +177,11 @@ impl Core {
         &self.history
     }
 
+    /// Which subnets have hosts.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
     /// The rules.
     pub fn rules(&self) -> &Rules {
         &self.rules
@@ -181,54 +193,94 @@ impl Core {
     /// # Errors
     /// [`UseCaseError`].
     pub async fn execute(&self, caller: Uin, command: Command) -> Result<Outcome, UseCaseError> {
-        match &command {
-            Command::VpcList(query) => list::vpcs(&self.catalog(), caller, query),
-            Command::SubnetList(query) => list::subnets(&self.catalog(), caller, query),
-            Command::RouteTableList(query) => list::route_tables(&self.catalog(), caller, query),
-            Command::PeeringList(query) => list::peerings(&self.catalog(), caller, query),
-            Command::TaskResult(task) => list::task(&self.catalog(), caller, *task),
+        if let Some(answer) = self.read(caller, &command).await {
+            return answer;
+        }
+        self.decide(|draft| self.write(draft, caller, &command))
+            .await
+    }
+
+    /// Answers a command that changes nothing; `None` for any other.
+    async fn read(&self, caller: Uin, command: &Command) -> Option<Result<Outcome, UseCaseError>> {
+        let catalog = self.catalog();
+        let lists = Lists {
+            catalog: &catalog,
+            hosts: &self.hosts,
+            caller,
+        };
+        Some(match command {
+            Command::VpcList(query) => lists.vpcs(query),
+            Command::VpcListAll(region) => Ok(lists.all_vpcs(*region)),
+            Command::VpcGet(target) => lists.vpc(*target),
+            Command::SubnetList(query) => lists.subnets(query),
+            Command::SubnetGet(target) => lists.subnet(*target),
+            Command::RouteTableList(query) => lists.route_tables(query),
+            Command::PeeringList(query) => lists.peerings(query),
+            Command::TaskResult(task) => lists.task(*task),
+            Command::QuotaList(query) => Ok(lists.quotas(query)),
             Command::MonitorData(query) => {
                 let now = self.now();
-                monitor::data(&self.catalog(), &self.history, caller, query, now).await
+                monitor::data(&catalog, &self.history, caller, query, now).await
             }
-            Command::VpcCreate(ask) => {
-                self.decide(|draft| self.vpc_create(draft, caller, ask, None))
-                    .await
-            }
-            Command::SubnetCreate(ask) => {
-                self.decide(|draft| self.subnet_create(draft, caller, ask))
-                    .await
-            }
-            Command::RouteCreate(ask) => {
-                self.decide(|draft| route::create(draft, caller, ask)).await
-            }
-            Command::RouteDelete(ask) => {
-                self.decide(|draft| route::delete(draft, caller, ask)).await
-            }
-            Command::PeeringCreate(ask) => {
-                self.decide(|draft| self.peering_create(draft, caller, ask))
-                    .await
-            }
-            Command::PeeringAccept(ask) => {
-                self.decide(|draft| self.peering_accept(draft, caller, *ask))
-                    .await
-            }
-            Command::PeeringReject(ask) => {
-                self.decide(|draft| self.peering_reject(draft, caller, *ask))
-                    .await
-            }
-            Command::PeeringEnable(ask) => {
-                self.decide(|draft| self.peering_enable(draft, caller, *ask))
-                    .await
-            }
-            Command::PeeringDelete(ask) => {
-                self.decide(|draft| self.peering_delete(draft, caller, *ask))
-                    .await
-            }
-            Command::PeeringModify(ask) => {
-                self.decide(|draft| self.peering_modify(draft, caller, ask))
-                    .await
-            }
+            Command::VpcCreate(_)
+            | Command::VpcDelete(_)
+            | Command::VpcModify(_)
+            | Command::SubnetCreate(_)
+            | Command::SubnetDelete(_)
+            | Command::SubnetModify(_)
+            | Command::RouteTableCreate(_)
+            | Command::RouteTableDelete(_)
+            | Command::RouteTableModify(_)
+            | Command::RouteTableAssociate(_)
+            | Command::RouteCreate(_)
+            | Command::RouteDelete(_)
+            | Command::PeeringCreate(_)
+            | Command::PeeringAccept(_)
+            | Command::PeeringReject(_)
+            | Command::PeeringEnable(_)
+            | Command::PeeringDelete(_)
+            | Command::PeeringModify(_) => return None,
+        })
+    }
+
+    /// Decides a command that changes something.
+    fn write(
+        &self,
+        draft: &mut commit::Draft<'_>,
+        caller: Uin,
+        command: &Command,
+    ) -> Result<Outcome, UseCaseError> {
+        match command {
+            Command::VpcCreate(ask) => self.vpc_create(draft, caller, ask, None),
+            Command::VpcDelete(ask) => self.vpc_delete(draft, caller, *ask),
+            Command::VpcModify(ask) => vpc::modify(draft, caller, ask),
+            Command::SubnetCreate(ask) => self.subnet_create(draft, caller, ask),
+            Command::SubnetDelete(ask) => self.subnet_delete(draft, caller, *ask),
+            Command::SubnetModify(ask) => subnet::modify(draft, caller, ask),
+            Command::RouteTableCreate(ask) => self.route_table_create(draft, caller, ask),
+            Command::RouteTableDelete(ask) => route_table::delete(draft, caller, *ask),
+            Command::RouteTableModify(ask) => route_table::modify(draft, caller, ask),
+            Command::RouteTableAssociate(ask) => route_table::associate(draft, caller, ask),
+            Command::RouteCreate(ask) => route::create(draft, caller, ask),
+            Command::RouteDelete(ask) => route::delete(draft, caller, ask),
+            Command::PeeringCreate(ask) => self.peering_create(draft, caller, ask),
+            Command::PeeringAccept(ask) => self.peering_accept(draft, caller, *ask),
+            Command::PeeringReject(ask) => self.peering_reject(draft, caller, *ask),
+            Command::PeeringEnable(ask) => self.peering_enable(draft, caller, *ask),
+            Command::PeeringDelete(ask) => self.peering_delete(draft, caller, *ask),
+            Command::PeeringModify(ask) => self.peering_modify(draft, caller, ask),
+            Command::VpcList(_)
+            | Command::VpcListAll(_)
+            | Command::VpcGet(_)
+            | Command::SubnetList(_)
+            | Command::SubnetGet(_)
+            | Command::RouteTableList(_)
+            | Command::PeeringList(_)
+            | Command::TaskResult(_)
+            | Command::MonitorData(_)
+            | Command::QuotaList(_) => Err(UseCaseError::Internal(format!(
+                "a read was to be decided: {command:?}"
+            ))),
         }
     }
 

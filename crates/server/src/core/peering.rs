@@ -15,6 +15,7 @@ use model::command::{PeeringAction, PeeringCreate, PeeringModify, Reply};
 use model::peering::{Actor, PeeringEvent, Transition, TransitionError};
 use model::{
     DomainError, Name, Outcome, PeeringConnection, PeeringEnd, PeeringState, Side, TaskKind, Uin,
+    World,
 };
 use store::record::{Key, VniReservation};
 
@@ -23,6 +24,7 @@ use super::gateway::DEPLOYMENT;
 use super::task::{Ending, Work};
 use super::vpc::vpc_of;
 use super::{Core, number};
+use crate::catalog::Catalog;
 use crate::error::UseCaseError;
 use find::{Target, check_unlocked, find, running_task};
 pub(super) use removal::{VniUse, withdraw_routes};
@@ -140,6 +142,7 @@ impl Core {
         let found = find(catalog, caller, ask.into(), Some(Side::Requester))?;
         check_unlocked(catalog, found)?;
         let mut peering = self.next(found, &PeeringEvent::Enable, caller)?;
+        check_accepter_vpc(catalog, found)?;
         admit(admit_enable(catalog, found, self.rules.overlap))?;
         read_quotas(draft, &[found.requester.owner, found.accepter.owner]);
         let work = Work {
@@ -284,6 +287,18 @@ impl Core {
             }),
             Transition::Gone => Err(UseCaseError::Internal(format!("{event} removed a peering"))),
         }
+    }
+}
+
+/// An expired request may be to a VPC that is gone.
+fn check_accepter_vpc(catalog: &Catalog, peering: &PeeringConnection) -> Result<(), DomainError> {
+    let end = peering.accepter;
+    match catalog.vpc(end.vpc) {
+        Some(_) => Ok(()),
+        None => Err(DomainError::VpcNotFound {
+            vpc: end.vpc.to_string(),
+            region: end.region().to_string(),
+        }),
     }
 }
 

@@ -6,12 +6,13 @@
 
 use model::command::{RouteChange, RouteSpec};
 use model::{
-    DomainError, NextHop, Outcome, PeeringConnection, PeeringConnectionId, Route, RouteTable, Uin,
-    Vpc, World,
+    Description, DomainError, NextHop, Outcome, PeeringConnection, PeeringConnectionId, Route,
+    RouteTable, Uin, Vpc, World,
 };
 use store::record::Key;
 
 use super::commit::Draft;
+use super::route_table::route_table_of;
 use super::vpc::vpc_of;
 use crate::catalog::Catalog;
 use crate::error::UseCaseError;
@@ -24,35 +25,53 @@ pub(super) fn create(
 ) -> Result<Outcome, UseCaseError> {
     let catalog = draft.catalog();
     let (vpc, table) = find(catalog, caller, ask)?;
-    let mut table = table.clone();
-    for spec in &ask.routes {
+    let routes = routes_of(draft, caller, vpc, table.routes.clone(), &ask.routes)?;
+    draft.read(&Key::Account(caller));
+    draft.next_epoch(vpc.id);
+    draft.put(RouteTable {
+        routes,
+        ..table.clone()
+    });
+    Ok(Outcome::Done)
+}
+
+/// Routes of a table of a VPC with new ones behind them, each checked.
+pub(super) fn routes_of(
+    draft: &mut Draft<'_>,
+    caller: Uin,
+    vpc: &Vpc,
+    mut routes: Vec<Route>,
+    specs: &[RouteSpec],
+) -> Result<Vec<Route>, DomainError> {
+    let catalog = draft.catalog();
+    for spec in specs {
         if vpc.cidr.contains(spec.destination) {
             let reason = format!("{} lies inside {} of the VPC", spec.destination, vpc.cidr);
-            return Err(DomainError::Destination(reason).into());
+            return Err(DomainError::Destination(reason));
         }
+        let description = spec.description.as_deref().map(Description::new);
+        let description = description
+            .transpose()
+            .map_err(|error| DomainError::RouteDescription(error.to_string()))?;
         let peering = next_hop(catalog, vpc, spec)
             .filter(|peering| peering.is_carried())
             .ok_or_else(|| DomainError::NextHopNotFound(spec.next_hop.clone()))?;
         draft.read(&Key::Peering(peering.id));
-        if table
-            .routes
-            .iter()
-            .any(|route| route.destination == spec.destination)
-        {
-            return Err(DomainError::RouteExists(spec.destination.to_string()).into());
+        let is_taken = |route: &Route| route.destination == spec.destination;
+        if routes.iter().any(is_taken) {
+            return Err(DomainError::RouteExists(spec.destination.to_string()));
         }
-        table.routes.push(Route {
+        routes.push(Route {
             destination: spec.destination,
             next_hop: NextHop::Peering(peering.id),
+            description,
         });
     }
     let limit = catalog.quotas_of(caller).routes_per_table;
-    if table.routes.len() > limit as usize {
-        return Err(DomainError::RouteLimit { limit }.into());
+    if routes.len() > limit as usize {
+        return Err(DomainError::RouteLimit { limit });
     }
-    draft.next_epoch(vpc.id);
-    draft.put(table);
-    Ok(Outcome::Done)
+    Ok(routes)
 }
 
 /// Removes routes from a table; all or none. A route that is not there, to a peering that the
@@ -69,11 +88,10 @@ pub(super) fn delete(
         let peering = next_hop(catalog, vpc, spec)
             .filter(|peering| peering.is_visible_to(caller))
             .ok_or_else(|| DomainError::NextHopNotFound(spec.next_hop.clone()))?;
-        let gone = Route {
-            destination: spec.destination,
-            next_hop: NextHop::Peering(peering.id),
-        };
-        table.routes.retain(|route| *route != gone);
+        let next_hop = NextHop::Peering(peering.id);
+        table
+            .routes
+            .retain(|route| route.destination != spec.destination || route.next_hop != next_hop);
     }
     if table != *found {
         draft.next_epoch(vpc.id);
@@ -88,10 +106,7 @@ fn find<'a>(
     ask: &RouteChange,
 ) -> Result<(&'a Vpc, &'a RouteTable), DomainError> {
     let vpc = vpc_of(catalog, caller, ask.region, ask.vpc)?;
-    let table = catalog
-        .route_table_by_ref(ask.route_table)
-        .filter(|table| table.vpc == vpc.id)
-        .ok_or_else(|| DomainError::RouteTableNotFound(ask.route_table.to_string()))?;
+    let table = route_table_of(catalog, vpc, ask.route_table)?;
     Ok((vpc, table))
 }
 

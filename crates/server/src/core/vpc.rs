@@ -1,13 +1,17 @@
-//! VPCs and their subnets.
+//! VPCs.
+//!
+//! A VPC goes only when nobody relies on it: peerings that have ended go with it, and so do the
+//! requests that others made to it, which occupy nothing here. Deleting takes the VPC's own record
+//! away, which every decision about the VPC is guarded by.
 
-use model::command::{SubnetCreate, SubnetSpec, VpcCreate};
-use model::outcome::SubnetView;
-use model::vpc::{is_subnet_cidr, is_vpc_cidr};
+use model::command::{Reply, VpcCreate, VpcModify, VpcTarget};
+use model::peering::Actor;
+use model::vpc::is_vpc_cidr;
 use model::{
-    CidrBlock, DomainError, LegacyVpcId, Name, Outcome, Region, RouteTable, RouteTableKind, Subnet,
-    Uin, UnixMillis, Vpc, VpcRef, World,
+    DomainError, LegacyVpcId, Name, Outcome, PeeringConnection, PeeringState, Region, RouteTable,
+    RouteTableKind, Side, Uin, UnixMillis, Vpc, VpcRef, World,
 };
-use store::record::{Key, LegacyId, LegacyIndex, Tally};
+use store::record::{Key, LegacyId, LegacyIndex, NumberFloor, Tally};
 
 use super::commit::Draft;
 use super::{Core, number};
@@ -31,6 +35,23 @@ pub(super) fn vpc_of(
             vpc: vpc.to_string(),
             region: region.to_string(),
         })
+}
+
+/// Renames a VPC.
+pub(super) fn modify(
+    draft: &mut Draft<'_>,
+    caller: Uin,
+    ask: &VpcModify,
+) -> Result<Outcome, UseCaseError> {
+    let name = vpc_name(&ask.name)?;
+    let vpc = vpc_of(draft.catalog(), caller, ask.target.region, ask.target.vpc)?;
+    if name != vpc.name {
+        draft.put(Vpc {
+            name,
+            ..vpc.clone()
+        });
+    }
+    Ok(Outcome::Done)
 }
 
 impl Core {
@@ -70,7 +91,7 @@ impl Core {
     ) -> Result<Outcome, UseCaseError> {
         let catalog = draft.catalog();
         let region = ask.region;
-        let name = Name::new(&ask.name).map_err(|error| DomainError::VpcName(error.to_string()))?;
+        let name = vpc_name(&ask.name)?;
         if !is_vpc_cidr(ask.cidr) {
             let reason = format!(
                 "{} is not inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 with a mask from \
@@ -84,6 +105,7 @@ impl Core {
         if count >= u64::from(limit) {
             return Err(DomainError::VpcLimit { limit }.into());
         }
+        draft.read(&Key::Account(owner));
         let legacy_id = match number {
             None => self.numbers.legacy_vpc(catalog, region)?,
             Some(number) => LegacyVpcId { region, number },
@@ -122,23 +144,6 @@ impl Core {
         })
     }
 
-    pub(super) fn subnet_create(
-        &self,
-        draft: &mut Draft<'_>,
-        caller: Uin,
-        ask: &SubnetCreate,
-    ) -> Result<Outcome, UseCaseError> {
-        let catalog = draft.catalog();
-        let vpc = vpc_of(catalog, caller, ask.region, ask.vpc)?;
-        let table = catalog
-            .default_route_table(vpc.id)
-            .ok_or_else(|| UseCaseError::Internal(format!("{} has no default table", vpc.id)))?;
-        let vpc = vpc.next_epoch();
-        let subnets = self.add_subnets(draft, &vpc, table, &ask.subnets)?;
-        draft.put(vpc);
-        Ok(Outcome::SubnetsCreated(subnets))
-    }
-
     fn default_table(
         &self,
         catalog: &Catalog,
@@ -156,76 +161,84 @@ impl Core {
         })
     }
 
-    fn add_subnets(
+    /// Removes a VPC with its subnets and route tables, and deletes the peerings of it that have
+    /// ended and the requests of others to it; those others see them as deleted.
+    pub(super) fn vpc_delete(
         &self,
         draft: &mut Draft<'_>,
-        vpc: &Vpc,
-        table: &RouteTable,
-        specs: &[SubnetSpec],
-    ) -> Result<Vec<SubnetView>, UseCaseError> {
+        caller: Uin,
+        ask: VpcTarget,
+    ) -> Result<Outcome, UseCaseError> {
         let catalog = draft.catalog();
-        let mut taken: Vec<CidrBlock> = catalog
-            .subnets_of(vpc.id)
-            .map(|(subnet, _)| subnet.cidr)
+        let vpc = vpc_of(catalog, caller, ask.region, ask.vpc)?;
+        if let Some(reason) = self.blocker(catalog, vpc) {
+            let vpc = ask.vpc.to_string();
+            return Err(DomainError::VpcInUse { vpc, reason }.into());
+        }
+        let seen = catalog.peerings_of(vpc.id);
+        let seen: Vec<&PeeringConnection> = seen
+            .filter(|peering| peering.is_visible_to(caller))
             .collect();
-        let names = check_subnets(vpc, specs, &mut taken)?;
-        let limit = catalog.quotas_of(vpc.owner).subnets_per_vpc;
-        if taken.len() > limit as usize {
-            return Err(DomainError::SubnetLimit { limit }.into());
+        for peering in seen {
+            self.end_peering(draft, peering, Actor::Account(caller), Reply::Peering)?;
         }
-        let now = self.now();
-        let mut views = Vec::new();
-        for (name, spec) in names.into_iter().zip(specs) {
-            let subnet = Subnet {
-                id: number::subnet_id(catalog),
-                legacy_id: self.numbers.legacy_subnet(catalog, vpc.region())?,
-                vpc: vpc.id,
-                name,
-                cidr: spec.cidr,
-                zone: spec.zone,
-                route_table: table.id,
-                created_at: now,
-            };
-            draft.put(LegacyIndex::Subnet(subnet.legacy_id, subnet.id));
-            draft.put(subnet.clone());
-            views.push(SubnetView {
-                subnet,
-                vpc: vpc.clone(),
-                route_table: table.clone(),
-            });
+        let mut floor = catalog.number_floor(vpc.region());
+        for (subnet, _) in catalog.subnets_of(vpc.id) {
+            floor.subnet = floor.subnet.max(subnet.legacy_id.number);
+            draft.delete(&Key::Subnet(subnet.id));
+            draft.delete(&Key::Legacy(LegacyId::Subnet(subnet.legacy_id)));
         }
-        Ok(views)
+        for table in catalog.route_tables_of(vpc.id) {
+            floor.route_table = floor.route_table.max(table.legacy_id.number);
+            draft.delete(&Key::RouteTable(table.id));
+            draft.delete(&Key::Legacy(LegacyId::RouteTable(table.legacy_id)));
+        }
+        floor.vpc = floor.vpc.max(vpc.legacy_id.number);
+        put_floor(draft, floor);
+        let count = catalog.vpcs_of(caller, vpc.region()).count();
+        draft.put(Tally {
+            owner: caller,
+            region: vpc.region(),
+            vpcs: u32::try_from(count - 1).unwrap_or(u32::MAX),
+        });
+        draft.delete(&Key::Legacy(LegacyId::Vpc(vpc.legacy_id)));
+        draft.delete(&Key::Vpc(vpc.id));
+        Ok(Outcome::Done)
+    }
+
+    /// What has to go before the VPC can go.
+    fn blocker(&self, catalog: &Catalog, vpc: &Vpc) -> Option<String> {
+        let blocks = |peering: &&PeeringConnection| match peering.state {
+            PeeringState::Active { .. } | PeeringState::Isolated { .. } => true,
+            PeeringState::Pending { .. } => is_own_request(peering, vpc),
+            PeeringState::Expired { .. }
+            | PeeringState::Rejected { .. }
+            | PeeringState::Deleted { .. }
+            | PeeringState::Failed { .. } => false,
+        };
+        if let Some(peering) = catalog.peerings_of(vpc.id).find(blocks) {
+            let (id, state) = (peering.id, peering.state.name());
+            return Some(format!(
+                "its peering connection {id} is {state}; delete it first"
+            ));
+        }
+        let hosts = self.hosts.of_vpc(catalog, vpc.id);
+        (hosts > 0)
+            .then(|| format!("hosts are attached to its subnets ({hosts}); detach them first"))
     }
 }
 
-/// Checks new subnets against the VPC, each other and the blocks in use, which they join.
-fn check_subnets(
-    vpc: &Vpc,
-    specs: &[SubnetSpec],
-    taken: &mut Vec<CidrBlock>,
-) -> Result<Vec<Name>, DomainError> {
-    specs
-        .iter()
-        .map(|spec| {
-            let name = Name::new(&spec.name)
-                .map_err(|error| DomainError::SubnetName(error.to_string()))?;
-            if !is_subnet_cidr(spec.cidr, vpc.cidr) {
-                return Err(DomainError::SubnetCidr(format!(
-                    "{} is not inside {} with a mask from /16 to /28",
-                    spec.cidr, vpc.cidr
-                )));
-            }
-            if !spec.zone.is_well_formed() {
-                return Err(DomainError::ZoneNotFound(spec.zone.0.to_string()));
-            }
-            if let Some(other) = taken.iter().find(|other| other.overlaps(spec.cidr)) {
-                return Err(DomainError::SubnetConflict {
-                    cidr: spec.cidr.to_string(),
-                    other: other.to_string(),
-                });
-            }
-            taken.push(spec.cidr);
-            Ok(name)
-        })
-        .collect()
+fn is_own_request(peering: &PeeringConnection, vpc: &Vpc) -> bool {
+    peering.is_owned_by(vpc.owner, Side::Requester)
+}
+
+/// Keeps the legacy numbers of deleted resources from being given out again.
+pub(super) fn put_floor(draft: &mut Draft<'_>, floor: NumberFloor) {
+    if floor != draft.catalog().number_floor(floor.region) {
+        draft.put(floor);
+    }
+}
+
+fn vpc_name(text: &str) -> Result<Name, DomainError> {
+    Name::new(text).map_err(|error| DomainError::VpcName(error.to_string()))
 }

@@ -119,6 +119,9 @@ fn success(outcome: &Outcome, catalog: &Catalog) -> Ending {
                 .ids
                 .extend(subnets.iter().map(|view| view.subnet.id.to_string()));
         }
+        Outcome::RouteTableCreated { route_table, .. } => {
+            ending.ids.push(route_table.id.to_string());
+        }
         Outcome::PeeringCreated(peering) => ending.ids.push(peering.to_string()),
         Outcome::TaskStarted(task) => {
             ending.task = Some(task.0);
@@ -127,10 +130,14 @@ fn success(outcome: &Outcome, catalog: &Catalog) -> Ending {
                 .extend(catalog.task(*task).map(|task| task.peering.to_string()));
         }
         Outcome::Vpcs(_)
+        | Outcome::AllVpcs(_)
+        | Outcome::Vpc(_)
         | Outcome::Subnets(_)
+        | Outcome::Subnet(_)
         | Outcome::RouteTables(_)
         | Outcome::Peerings(_)
         | Outcome::MonitorData(_)
+        | Outcome::Quotas(_)
         | Outcome::TaskResult(_)
         | Outcome::Done => {}
     }

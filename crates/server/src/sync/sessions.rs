@@ -289,6 +289,7 @@ mod tests {
             errors: vec![],
             peerings: BTreeMap::new(),
             pairs: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             unix_millis: 1_000,
         }
     }

@@ -146,6 +146,7 @@ impl Stream {
                     Some(GatewayMessage::Report(report)) => {
                         check_report(self.gateway, &report, sent.as_ref());
                         check_clock(&self.core, self.gateway, report.unix_millis, is_skewed);
+                        self.core.hosts().reported(self.gateway, report.hosts.clone());
                         handle.reported(report);
                     }
                 },

@@ -13,7 +13,7 @@ use api::sync::{
 };
 use hyper_util::rt::TokioIo;
 use model::slice::GatewaySlice;
-use model::{GatewayId, Generation, PublicKey, Side};
+use model::{GatewayId, Generation, PublicKey, Side, SubnetId};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio::net::TcpStream;
@@ -42,6 +42,8 @@ pub struct Claims {
     pub requester: Counted,
     /// What it has counted at the accepter's sides that it carries, each.
     pub accepter: Counted,
+    /// How many hosts are attached to which subnet.
+    pub hosts: BTreeMap<SubnetId, u32>,
 }
 
 /// Counters of one side of a peering.
@@ -76,6 +78,7 @@ impl Claims {
         clock_ahead_millis: 0,
         requester: COUNTED,
         accepter: COUNTED,
+        hosts: BTreeMap::new(),
     };
 }
 
@@ -353,6 +356,7 @@ impl Follower {
             errors: claims.errors.clone(),
             peerings: peerings.collect(),
             pairs: pairs.collect(),
+            hosts: claims.hosts.clone(),
             unix_millis: now_millis(&claims),
         }
     }

@@ -9,6 +9,7 @@ mod double;
 mod envelope;
 mod gateways;
 mod monitor;
+mod networks;
 mod operator;
 mod plain;
 mod seed_example;

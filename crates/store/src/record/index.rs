@@ -47,7 +47,8 @@ impl FromStr for LegacyId {
     }
 }
 
-/// What a legacy id stands for. Its presence keeps the number from being given out again.
+/// What a legacy id stands for. Its presence keeps the number from being given out again, and so
+/// does [`NumberFloor`] once it is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LegacyIndex {
     /// A VPC.
@@ -88,6 +89,55 @@ pub struct Tally {
     pub region: Region,
     /// Its VPCs there.
     pub vpcs: u32,
+}
+
+/// The highest numbers of legacy ids in a region whose resources were deleted. It keeps them from
+/// being given out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumberFloor {
+    /// The region.
+    pub region: Region,
+    /// Of VPCs; 0 when none was deleted.
+    pub vpc: u32,
+    /// Of subnets.
+    pub subnet: u32,
+    /// Of route tables.
+    pub route_table: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NumberFloorRecord {
+    v: u32,
+    #[serde(with = "text")]
+    region: Region,
+    vpc: u32,
+    subnet: u32,
+    route_table: u32,
+}
+
+impl Stored for NumberFloorRecord {
+    type Domain = NumberFloor;
+    const VERSION: u32 = 1;
+
+    fn from_domain(floor: &NumberFloor) -> Self {
+        NumberFloorRecord {
+            v: Self::VERSION,
+            region: floor.region,
+            vpc: floor.vpc,
+            subnet: floor.subnet,
+            route_table: floor.route_table,
+        }
+    }
+
+    fn into_domain(self) -> Result<NumberFloor, &'static str> {
+        Ok(NumberFloor {
+            region: self.region,
+            vpc: self.vpc,
+            subnet: self.subnet,
+            route_table: self.route_table,
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]

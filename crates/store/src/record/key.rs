@@ -51,6 +51,8 @@ pub enum Key {
         /// The region, by its short code.
         region: Region,
     },
+    /// `floor/<region>`.
+    NumberFloor(Region),
 }
 
 impl fmt::Display for Key {
@@ -70,6 +72,7 @@ impl fmt::Display for Key {
             Key::Vni(vni) => write!(f, "vni/{vni}"),
             Key::Legacy(id) => write!(f, "legacy/{id}"),
             Key::Tally { owner, region } => write!(f, "tally/{owner}/{region}"),
+            Key::NumberFloor(region) => write!(f, "floor/{region}"),
         }
     }
 }
@@ -111,6 +114,7 @@ fn parse(text: &str) -> Option<Key> {
             let region = region.parse().ok()?;
             Some(Key::Tally { owner, region })
         }
+        "floor" => rest.parse().ok().map(Key::NumberFloor),
         _ => None,
     }
 }

@@ -22,7 +22,7 @@ mod strategies;
 #[cfg(test)]
 mod tests;
 
-pub use index::{LegacyId, LegacyIndex, Tally, VniReservation};
+pub use index::{LegacyId, LegacyIndex, NumberFloor, Tally, VniReservation};
 pub use key::{Key, KeyError};
 
 use bytes::Bytes;
@@ -186,6 +186,9 @@ records! {
     /// What counts against the quotas of an account in a region.
     Tally(Tally) = index::TallyRecord,
         Key::Tally { .. } => |tally| Key::Tally { owner: tally.owner, region: tally.region };
+    /// Which legacy numbers were in use once.
+    NumberFloor(NumberFloor) = index::NumberFloorRecord,
+        Key::NumberFloor(_) => |floor| Key::NumberFloor(floor.region);
 }
 
 impl Record {

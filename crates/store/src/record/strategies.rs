@@ -4,10 +4,10 @@ use model::command::Reply;
 use model::peering::{ChargeType, QosLevel};
 use model::policy::{Condition, ConditionKey, Effect, Statement};
 use model::{
-    Access, Bandwidth, CidrBlock, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId,
-    LegacyVpcId, Name, NextHop, PeeringConnectionId, PeeringEnd, PeeringState, Policy, Principal,
-    PublicKey, Quotas, Region, Route, RouteTableId, RouteTableKind, SealedSecret, Side, SubnetId,
-    TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, VpcId, Zone,
+    Access, Bandwidth, CidrBlock, Description, GatewayId, KeyStatus, LegacyRouteTableId,
+    LegacySubnetId, LegacyVpcId, Name, NextHop, PeeringConnectionId, PeeringEnd, PeeringState,
+    Policy, Principal, PublicKey, Quotas, Region, Route, RouteTableId, RouteTableKind,
+    SealedSecret, Side, SubnetId, TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, VpcId, Zone,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -141,7 +141,8 @@ fn task() -> impl Strategy<Value = Task> {
 
 fn route_table() -> impl Strategy<Value = RouteTable> {
     let kind = select(vec![RouteTableKind::Default, RouteTableKind::Ordinary]);
-    let routes = btree_map(cidr(), any::<u64>(), 0..6);
+    let description = option::of(name().prop_map(|name| Description::new(name.as_str()).unwrap()));
+    let routes = btree_map(cidr(), (any::<u64>(), description), 0..6);
     (
         any::<[u64; 2]>(),
         region(),
@@ -160,9 +161,10 @@ fn route_table() -> impl Strategy<Value = RouteTable> {
                 kind,
                 routes: routes
                     .into_iter()
-                    .map(|(destination, peering)| Route {
+                    .map(|(destination, (peering, description))| Route {
                         destination,
                         next_hop: NextHop::Peering(PeeringConnectionId::from_entropy(peering)),
+                        description,
                     })
                     .collect(),
                 created_at,
@@ -344,6 +346,14 @@ fn index() -> impl Strategy<Value = Record> {
                 owner,
                 region,
                 vpcs,
+            })
+        }),
+        (region(), any::<[u32; 3]>()).prop_map(|(region, [vpc, subnet, route_table])| {
+            Record::NumberFloor(NumberFloor {
+                region,
+                vpc,
+                subnet,
+                route_table,
             })
         }),
         (0..3, region(), any::<u32>(), any::<u64>()).prop_map(|(kind, region, number, id)| {

@@ -4,10 +4,10 @@ use model::command::Reply;
 use model::peering::{ChargeType, QosLevel};
 use model::policy::{Condition, ConditionKey, Effect, Statement};
 use model::{
-    Access, Bandwidth, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId, LegacyVpcId, Name,
-    NextHop, PeeringConnectionId, PeeringEnd, PeeringState, Policy, Principal, PublicKey, Quotas,
-    Region, Route, RouteTableId, RouteTableKind, SealedSecret, Side, SubnetId, TaskId, TaskKind,
-    TaskState, Uin, UnixMillis, Vni, Zone,
+    Access, Bandwidth, Description, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId,
+    LegacyVpcId, Name, NextHop, PeeringConnectionId, PeeringEnd, PeeringState, Policy, Principal,
+    PublicKey, Quotas, Region, Route, RouteTableId, RouteTableKind, SealedSecret, Side, SubnetId,
+    TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, Zone,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -114,6 +114,7 @@ fn examples() -> Vec<Record> {
             routes: vec![Route {
                 destination: accepter.cidr,
                 next_hop: NextHop::Peering(pcx),
+                description: Some(Description::new("to the web").unwrap()),
             }],
             created_at,
         }),
@@ -162,6 +163,12 @@ fn examples() -> Vec<Record> {
             owner: requester.owner,
             region: Region::Guangzhou,
             vpcs: 2,
+        }),
+        Record::NumberFloor(NumberFloor {
+            region: Region::Guangzhou,
+            vpc: 226,
+            subnet: 0,
+            route_table: 8755,
         }),
         Record::SubAccount(SubAccount {
             uin: Uin(100_000_000_001),

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use model::{Bandwidth, Name, UnixMillis};
+use model::{Bandwidth, Description, Name, UnixMillis};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -49,6 +49,25 @@ impl<T: Display> Serialize for Text<T> {
 impl<'de, T: FromStr<Err: Display> + Display> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         deserialize(from).map(Text)
+    }
+}
+
+/// A text that a constructor checks: an element of a list or an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Checked<T>(pub(super) T);
+
+impl Serialize for Checked<Description> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.0.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Checked<Description> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Description::new(&text)
+            .map(Checked)
+            .map_err(D::Error::custom)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use model::{
-    CidrBlock, LegacyRouteTableId, LegacySubnetId, LegacyVpcId, Name, NextHop, PeeringConnectionId,
-    Route, RouteTable, RouteTableId, RouteTableKind, Subnet, SubnetId, Uin, UnixMillis, Vpc, VpcId,
-    Zone,
+    CidrBlock, Description, LegacyRouteTableId, LegacySubnetId, LegacyVpcId, Name, NextHop,
+    PeeringConnectionId, Route, RouteTable, RouteTableId, RouteTableKind, Subnet, SubnetId, Uin,
+    UnixMillis, Vpc, VpcId, Zone,
 };
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +144,8 @@ struct RouteRecord {
     #[serde(with = "text")]
     destination: CidrBlock,
     next_hop: NextHopRecord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<text::Checked<Description>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -160,6 +162,7 @@ impl From<&Route> for RouteRecord {
             next_hop: match route.next_hop {
                 NextHop::Peering(peering) => NextHopRecord::Peering(peering),
             },
+            description: route.description.clone().map(text::Checked),
         }
     }
 }
@@ -171,6 +174,7 @@ impl From<RouteRecord> for Route {
             next_hop: match route.next_hop {
                 NextHopRecord::Peering(peering) => NextHop::Peering(peering),
             },
+            description: route.description.map(|text| text.0),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Readers of parameters that actions on different resources share.
 
 use model::command::Order;
-use model::{DomainError, Region, VpcRef};
+use model::{DomainError, Region, SubnetRef, VpcRef};
 
 use crate::tencent::error::ApiError;
 use crate::tencent::parameters::Parameters;
@@ -22,7 +22,7 @@ pub(super) fn vpc_filter(region: Region, p: &Parameters) -> Result<Option<VpcRef
         .transpose()
 }
 
-fn vpc_ref(region: Region, text: &str) -> Result<VpcRef, ApiError> {
+pub(super) fn vpc_ref(region: Region, text: &str) -> Result<VpcRef, ApiError> {
     text.parse().map_err(|_| {
         DomainError::VpcNotFound {
             vpc: shown(text),
@@ -30,6 +30,11 @@ fn vpc_ref(region: Region, text: &str) -> Result<VpcRef, ApiError> {
         }
         .into()
     })
+}
+
+pub(super) fn subnet(text: &str) -> Result<SubnetRef, ApiError> {
+    text.parse()
+        .map_err(|_| DomainError::SubnetNotFound(shown(text)).into())
 }
 
 /// Answers repeat what was given, but not all of a long text.

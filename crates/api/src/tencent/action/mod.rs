@@ -4,6 +4,7 @@ mod field;
 mod monitor;
 mod network;
 mod peering;
+mod quota;
 mod route;
 
 use model::{Command, Region};
@@ -37,15 +38,26 @@ pub const ACTIONS: &[Action] = &[
     in_region("AcceptVpcPeeringConnectionEx", |region, p, _| {
         peering::action(EX, region, p).map(Command::PeeringAccept)
     }),
+    in_region("AssociateRouteTable", route::associate),
     in_region("CreateRoute", |region, p, _| {
         route::route_change(region, p).map(Command::RouteCreate)
     }),
+    in_region("CreateRouteTable", route::route_table_create),
     in_region("CreateSubnet", network::subnet_create),
     in_region("CreateVpc", network::vpc_create),
     in_region("CreateVpcPeeringConnection", peering::create),
     in_region("CreateVpcPeeringConnectionEx", peering::create_ex),
     in_region("DeleteRoute", |region, p, _| {
         route::route_change(region, p).map(Command::RouteDelete)
+    }),
+    in_region("DeleteRouteTable", |region, p, _| {
+        route::route_table_target(region, p).map(Command::RouteTableDelete)
+    }),
+    in_region("DeleteSubnet", |region, p, _| {
+        network::subnet_target(region, p).map(Command::SubnetDelete)
+    }),
+    in_region("DeleteVpc", |region, p, _| {
+        network::vpc_target(region, p).map(Command::VpcDelete)
     }),
     in_region("DeleteVpcPeeringConnection", |region, p, _| {
         peering::action(PLAIN, region, p).map(Command::PeeringDelete)
@@ -54,13 +66,16 @@ pub const ACTIONS: &[Action] = &[
         peering::action(EX, region, p).map(Command::PeeringDelete)
     }),
     in_region("DescribeRouteTable", route::route_table_list),
+    in_region("DescribeSubnet", network::subnet_get),
     in_region("DescribeSubnetEx", network::subnet_list),
     in_region("DescribeVpcEx", network::vpc_list),
+    in_region("DescribeVpcLimit", quota::list),
     in_region("DescribeVpcPeeringConnections", peering::list),
     Action {
         name: "DescribeVpcTaskResult",
         parse: Parse::Anywhere(peering::task_result),
     },
+    in_region("DescribeVpcs", network::vpc_list_or_get),
     in_region("EnableVpcPeeringConnection", |region, p, _| {
         peering::action(PLAIN, region, p).map(Command::PeeringEnable)
     }),
@@ -68,6 +83,9 @@ pub const ACTIONS: &[Action] = &[
         peering::action(EX, region, p).map(Command::PeeringEnable)
     }),
     in_region("GetMonitorData", monitor::data),
+    in_region("ModifyRouteTableAttribute", route::route_table_modify),
+    in_region("ModifySubnetAttribute", network::subnet_modify),
+    in_region("ModifyVpcAttribute", network::vpc_modify),
     in_region("ModifyVpcPeeringConnection", peering::modify),
     in_region("ModifyVpcPeeringConnectionEx", peering::modify_ex),
     in_region("RejectVpcPeeringConnection", |region, p, _| {

@@ -1,9 +1,12 @@
 //! VPCs and subnets.
 
-use model::command::{SubnetCreate, SubnetQuery, SubnetSpec, VpcCreate, VpcQuery};
-use model::{CidrBlock, CidrError, Command, DomainError, Region, SubnetRef, Zone};
+use model::command::{
+    SubnetCreate, SubnetModify, SubnetQuery, SubnetSpec, SubnetTarget, VpcCreate, VpcModify,
+    VpcQuery, VpcTarget,
+};
+use model::{CidrBlock, CidrError, Command, DomainError, Region, Zone};
 
-use super::field::{NO_MAX_LIMIT, order, shown, vpc, vpc_filter};
+use super::field::{NO_MAX_LIMIT, order, subnet, vpc, vpc_filter, vpc_ref};
 use crate::tencent::error::ApiError;
 use crate::tencent::parameters::Parameters;
 use crate::tencent::read::{given, indexes, number, optional, paging, required};
@@ -11,6 +14,7 @@ use crate::tencent::request::Limits;
 
 /// The shortest mask of a VPC in this dialect; the domain allows shorter ones.
 const MIN_VPC_PREFIX_LEN: u8 = 16;
+
 pub(super) fn vpc_create(region: Region, p: &Parameters, _: &Limits) -> Result<Command, ApiError> {
     let cidr: CidrBlock = required(p, "cidrBlock")?
         .parse()
@@ -25,6 +29,30 @@ pub(super) fn vpc_create(region: Region, p: &Parameters, _: &Limits) -> Result<C
         cidr,
         subnets: subnet_specs(p)?,
     }))
+}
+
+pub(super) fn vpc_target(region: Region, p: &Parameters) -> Result<VpcTarget, ApiError> {
+    let vpc = vpc(region, "vpcId", p)?;
+    Ok(VpcTarget { region, vpc })
+}
+
+pub(super) fn vpc_modify(region: Region, p: &Parameters, _: &Limits) -> Result<Command, ApiError> {
+    Ok(Command::VpcModify(VpcModify {
+        target: vpc_target(region, p)?,
+        name: given(p, "vpcName")?.to_owned(),
+    }))
+}
+
+/// The older list: everything, or one VPC with what it holds.
+pub(super) fn vpc_list_or_get(
+    region: Region,
+    p: &Parameters,
+    _: &Limits,
+) -> Result<Command, ApiError> {
+    Ok(match vpc_filter(region, p)? {
+        None => Command::VpcListAll(region),
+        Some(vpc) => Command::VpcGet(VpcTarget { region, vpc }),
+    })
 }
 
 pub(super) fn vpc_list(region: Region, p: &Parameters, _: &Limits) -> Result<Command, ApiError> {
@@ -73,13 +101,39 @@ fn zone(p: &Parameters, name: &str) -> Result<Zone, ApiError> {
     number(name, required(p, name)?).map(Zone)
 }
 
+pub(super) fn subnet_target(region: Region, p: &Parameters) -> Result<SubnetTarget, ApiError> {
+    Ok(SubnetTarget {
+        region,
+        vpc: vpc(region, "vpcId", p)?,
+        subnet: subnet(required(p, "subnetId")?)?,
+    })
+}
+
+pub(super) fn subnet_modify(
+    region: Region,
+    p: &Parameters,
+    _: &Limits,
+) -> Result<Command, ApiError> {
+    Ok(Command::SubnetModify(SubnetModify {
+        target: subnet_target(region, p)?,
+        name: given(p, "subnetName")?.to_owned(),
+    }))
+}
+
+/// The page's own example gives the VPC by another name of the parameter.
+pub(super) fn subnet_get(region: Region, p: &Parameters, _: &Limits) -> Result<Command, ApiError> {
+    let names = ["vpcId", "unVpcId", "unvpcid"];
+    let vpc = names.iter().find_map(|name| optional(p, name));
+    let vpc = vpc.ok_or_else(|| ApiError::missing("vpcId"))?;
+    Ok(Command::SubnetGet(SubnetTarget {
+        region,
+        vpc: vpc_ref(region, vpc)?,
+        subnet: subnet(required(p, "subnetId")?)?,
+    }))
+}
+
 pub(super) fn subnet_list(region: Region, p: &Parameters, _: &Limits) -> Result<Command, ApiError> {
-    let subnet = optional(p, "subnetId")
-        .map(|text| {
-            text.parse::<SubnetRef>()
-                .map_err(|_| DomainError::SubnetNotFound(shown(text)))
-        })
-        .transpose()?;
+    let subnet = optional(p, "subnetId").map(subnet).transpose()?;
     let zones = indexes(p, "zoneIds")?
         .into_iter()
         .map(|index| zone(p, &format!("zoneIds.{index}")))

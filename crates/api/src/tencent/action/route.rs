@@ -1,21 +1,81 @@
 //! Route tables and their entries.
 
-use model::command::{RouteChange, RouteSpec, RouteTableQuery};
+use model::command::{
+    RouteChange, RouteSpec, RouteTableAssociate, RouteTableCreate, RouteTableModify,
+    RouteTableQuery, RouteTableTarget,
+};
 use model::{CidrBlock, Command, DomainError, Region, RouteTableRef};
 
-use super::field::{MAX_LIMIT, order, shown, vpc, vpc_filter};
+use super::field::{MAX_LIMIT, order, shown, subnet, vpc, vpc_filter};
 use crate::tencent::error::ApiError;
 use crate::tencent::parameters::Parameters;
-use crate::tencent::read::{indexes, number, optional, paging, required};
+use crate::tencent::read::{given, indexes, number, optional, paging, required};
 use crate::tencent::request::Limits;
+
+pub(super) fn route_table_target(
+    region: Region,
+    p: &Parameters,
+) -> Result<RouteTableTarget, ApiError> {
+    Ok(RouteTableTarget {
+        region,
+        vpc: vpc(region, "vpcId", p)?,
+        route_table: route_table(required(p, "routeTableId")?)?,
+    })
+}
+
+pub(super) fn route_table_create(
+    region: Region,
+    p: &Parameters,
+    _: &Limits,
+) -> Result<Command, ApiError> {
+    Ok(Command::RouteTableCreate(RouteTableCreate {
+        region,
+        vpc: vpc(region, "vpcId", p)?,
+        name: given(p, "routeTableName")?.to_owned(),
+        routes: route_specs(p)?,
+    }))
+}
+
+/// Routes that are given take the place of all that there are; none given means none changed.
+pub(super) fn route_table_modify(
+    region: Region,
+    p: &Parameters,
+    _: &Limits,
+) -> Result<Command, ApiError> {
+    let target = route_table_target(region, p)?;
+    let name = p.get("routeTableName").map(str::to_owned);
+    let routes = Some(route_specs(p)?).filter(|routes| !routes.is_empty());
+    if name.is_none() && routes.is_none() {
+        return Err(ApiError::missing("routeTableName or routeSet"));
+    }
+    Ok(Command::RouteTableModify(RouteTableModify {
+        target,
+        name,
+        routes,
+    }))
+}
+
+pub(super) fn associate(region: Region, p: &Parameters, _: &Limits) -> Result<Command, ApiError> {
+    let target = route_table_target(region, p)?;
+    let one = optional(p, "subnetId").map(subnet);
+    let listed = indexes(p, "subnetId")?.into_iter().map(|index| {
+        let name = format!("subnetId.{index}");
+        subnet(required(p, &name)?)
+    });
+    let subnets: Vec<_> = one.into_iter().chain(listed).collect::<Result<_, _>>()?;
+    if subnets.is_empty() {
+        return Err(ApiError::missing("subnetId"));
+    }
+    Ok(Command::RouteTableAssociate(RouteTableAssociate {
+        target,
+        subnets,
+    }))
+}
 
 pub(super) fn route_change(region: Region, p: &Parameters) -> Result<RouteChange, ApiError> {
     let vpc = vpc(region, "vpcId", p)?;
     let route_table = route_table(required(p, "routeTableId")?)?;
-    let routes = indexes(p, "routeSet")?
-        .into_iter()
-        .map(|index| route_spec(p, index))
-        .collect::<Result<Vec<_>, _>>()?;
+    let routes = route_specs(p)?;
     if routes.is_empty() {
         return Err(ApiError::missing("routeSet.0.destinationCidrBlock"));
     }
@@ -25,6 +85,11 @@ pub(super) fn route_change(region: Region, p: &Parameters) -> Result<RouteChange
         route_table,
         routes,
     })
+}
+
+fn route_specs(p: &Parameters) -> Result<Vec<RouteSpec>, ApiError> {
+    let specs = indexes(p, "routeSet")?.into_iter();
+    specs.map(|index| route_spec(p, index)).collect()
 }
 
 fn route_spec(p: &Parameters, index: u32) -> Result<RouteSpec, ApiError> {
@@ -40,7 +105,9 @@ fn route_spec(p: &Parameters, index: u32) -> Result<RouteSpec, ApiError> {
     Ok(RouteSpec {
         destination: CidrBlock::parse_truncating(destination)
             .map_err(|error| DomainError::Destination(error.to_string()))?,
+        given_destination: destination.to_owned(),
         next_hop: next_hop.to_owned(),
+        description: optional(p, &field("description")).map(str::to_owned),
     })
 }
 

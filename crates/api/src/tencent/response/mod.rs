@@ -9,6 +9,7 @@
 mod monitor;
 mod network;
 mod peering;
+mod quota;
 mod route;
 mod rows;
 
@@ -17,9 +18,13 @@ use serde::Serialize;
 use time::{OffsetDateTime, UtcOffset};
 
 use self::monitor::MonitorBody;
-use self::network::{CreatedSubnetBody, SubnetBody, SubnetsCreatedBody, VpcBody, VpcCreatedBody};
+use self::network::{
+    AllVpcsBody, CreatedSubnetBody, SubnetBody, SubnetDetailBody, SubnetsCreatedBody, VpcBody,
+    VpcCreatedBody, VpcDetailBody,
+};
 use self::peering::{PeeringBody, PeeringCreatedBody, TaskResultBody, TaskStartedBody};
-use self::route::RouteTableBody;
+use self::quota::QuotasBody;
+use self::route::{RouteTableBody, RouteTableCreatedBody};
 use super::error::ApiError;
 
 pub use self::rows::Rows;
@@ -36,16 +41,24 @@ pub fn render(outcome: &Outcome) -> Vec<u8> {
             route_table,
         } => success(&VpcCreatedBody::new(vpc, subnets, route_table)),
         Outcome::Vpcs(page) => list(page.total, page.items.iter().map(VpcBody::from)),
+        Outcome::AllVpcs(vpcs) => success(&AllVpcsBody::from(vpcs.as_slice())),
+        Outcome::Vpc(detail) => success(&VpcDetailBody::from(detail)),
         Outcome::SubnetsCreated(subnets) => success(&SubnetsCreatedBody {
             subnet_set: subnets.iter().map(CreatedSubnetBody::from).collect(),
         }),
         Outcome::Subnets(page) => list(page.total, page.items.iter().map(SubnetBody::from)),
+        Outcome::Subnet(view) => success(&SubnetDetailBody::from(view)),
+        Outcome::RouteTableCreated {
+            route_table,
+            routes,
+        } => success(&RouteTableCreatedBody::new(route_table, routes)),
         Outcome::RouteTables(page) => list(page.total, page.items.iter().map(RouteTableBody::from)),
         Outcome::Peerings(page) => list(page.total, page.items.iter().map(PeeringBody::from)),
         Outcome::PeeringCreated(id) => success(&PeeringCreatedBody::from(*id)),
         // Only the number: a client decodes `uniqVpcPeerId` at this level as an integer.
         Outcome::TaskStarted(id) => success(&TaskStartedBody { task_id: id.0 }),
         Outcome::TaskResult(task) => success(&TaskResultBody::from(task)),
+        Outcome::Quotas(quotas) => success(&QuotasBody::from(quotas.as_slice())),
         Outcome::MonitorData(data) => success(&MonitorBody::from(data)),
         Outcome::Done => success(&EmptyBody {}),
     }

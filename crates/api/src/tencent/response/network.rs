@@ -1,6 +1,6 @@
 //! VPCs and subnets.
 
-use model::outcome::{SubnetView, VpcView};
+use model::outcome::{SubnetView, VpcDetail, VpcView};
 use model::{CidrBlock, RouteTable, Vpc};
 use serde::Serialize;
 
@@ -46,18 +46,24 @@ struct CreatedRouteTableBody {
     route_table_name: String,
 }
 
+impl From<&RouteTable> for CreatedRouteTableBody {
+    fn from(table: &RouteTable) -> Self {
+        CreatedRouteTableBody {
+            route_table_id: table.legacy_id.to_string(),
+            un_route_table_id: table.id.to_string(),
+            route_table_type: table_type(table),
+            route_table_name: table.name.to_string(),
+        }
+    }
+}
+
 impl VpcCreatedBody {
     pub(super) fn new(vpc: &Vpc, subnets: &[SubnetView], table: &RouteTable) -> VpcCreatedBody {
         VpcCreatedBody {
             ids: vpc.into(),
             vpc_create_time: local_time(vpc.created_at),
             subnet_set: subnets.iter().map(CreatedSubnetBody::from).collect(),
-            route_table_set: [CreatedRouteTableBody {
-                route_table_id: table.legacy_id.to_string(),
-                un_route_table_id: table.id.to_string(),
-                route_table_type: table_type(table),
-                route_table_name: table.name.to_string(),
-            }],
+            route_table_set: [table.into()],
         }
     }
 }
@@ -126,9 +132,9 @@ impl From<&VpcView> for VpcBody {
             subnet_num: view.subnets,
             route_table_num: view.route_tables,
             vpc_peer_num: view.peerings,
+            vpc_device_num: view.hosts,
             // Kinds of resources that do not exist here.
             vpn_gw_num: 0,
-            vpc_device_num: 0,
             classic_link_num: 0,
             vpg_num: 0,
             nat_num: 0,
@@ -164,7 +170,6 @@ pub(super) struct SubnetBody {
 
 impl From<&SubnetView> for SubnetBody {
     fn from(view: &SubnetView) -> Self {
-        let total_ip_num = usable_addresses(view.subnet.cidr);
         SubnetBody {
             ids: (&view.vpc).into(),
             vpc_name: view.vpc.name.to_string(),
@@ -172,14 +177,98 @@ impl From<&SubnetView> for SubnetBody {
             subnet: view.into(),
             subnet_create_time: local_time(view.subnet.created_at),
             route_table_name: view.route_table.name.to_string(),
-            vpc_devices: 0,
+            vpc_devices: view.hosts,
             network_acl_id: 0,
-            total_ip_num,
-            available_ip_num: total_ip_num,
+            total_ip_num: usable_addresses(view.subnet.cidr),
+            available_ip_num: available_addresses(view),
             broadcast: false,
             is_default: false,
         }
     }
+}
+
+/// The older list: all VPCs of a region, each with the time of its creation under the older name too.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AllVpcsBody {
+    total_count: usize,
+    vpc_set: Vec<OlderVpcBody>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OlderVpcBody {
+    #[serde(flatten)]
+    vpc: VpcBody,
+    vpc_create_time: String,
+}
+
+impl From<&VpcView> for OlderVpcBody {
+    fn from(view: &VpcView) -> Self {
+        OlderVpcBody {
+            vpc: view.into(),
+            vpc_create_time: local_time(view.vpc.created_at),
+        }
+    }
+}
+
+impl From<&[VpcView]> for AllVpcsBody {
+    fn from(vpcs: &[VpcView]) -> Self {
+        AllVpcsBody {
+            total_count: vpcs.len(),
+            vpc_set: vpcs.iter().map(OlderVpcBody::from).collect(),
+        }
+    }
+}
+
+/// One VPC with what it holds.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct VpcDetailBody {
+    #[serde(flatten)]
+    vpc: OlderVpcBody,
+    subnet_set: Vec<SubnetDetailBody>,
+    route_table_set: Vec<CreatedRouteTableBody>,
+}
+
+impl From<&VpcDetail> for VpcDetailBody {
+    fn from(detail: &VpcDetail) -> Self {
+        let tables = detail.route_tables.iter();
+        VpcDetailBody {
+            vpc: (&detail.vpc).into(),
+            subnet_set: detail.subnets.iter().map(SubnetDetailBody::from).collect(),
+            route_table_set: tables.map(|view| (&view.route_table).into()).collect(),
+        }
+    }
+}
+
+/// One subnet without its VPC.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SubnetDetailBody {
+    #[serde(flatten)]
+    subnet: CreatedSubnetBody,
+    subnet_create_time: String,
+    #[serde(rename = "totalIPNum")]
+    total_ip_num: u64,
+    #[serde(rename = "availableIPNum")]
+    available_ip_num: u64,
+}
+
+impl From<&SubnetView> for SubnetDetailBody {
+    fn from(view: &SubnetView) -> Self {
+        SubnetDetailBody {
+            subnet: view.into(),
+            subnet_create_time: local_time(view.subnet.created_at),
+            total_ip_num: usable_addresses(view.subnet.cidr),
+            available_ip_num: available_addresses(view),
+        }
+    }
+}
+
+// Hosts address themselves, so what is known is how many there are.
+fn available_addresses(view: &SubnetView) -> u64 {
+    usable_addresses(view.subnet.cidr).saturating_sub(view.hosts)
 }
 
 // The first two addresses and the last are reserved.

@@ -1,11 +1,15 @@
 //! Route tables and their entries.
 
+use model::command::RouteSpec;
 use model::outcome::RouteTableView;
 use model::{NextHop, RouteTable, RouteTableKind};
 use serde::Serialize;
 
 use super::local_time;
 use super::network::VpcIds;
+
+/// The next hop type of a peering connection.
+const PEERING: u8 = 4;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,9 +36,10 @@ impl From<&RouteTableView> for RouteTableBody {
             .chain(table.routes.iter().map(|route| match route.next_hop {
                 NextHop::Peering(id) => RouteBody {
                     destination_cidr_block: route.destination.to_string(),
-                    next_type: 4,
+                    next_type: PEERING,
                     next_hub: id.to_string(),
                     un_next_hub: Some(id.to_string()),
+                    description: route.description.as_ref().map(ToString::to_string),
                 },
             }))
             .collect();
@@ -62,6 +67,8 @@ struct RouteBody {
     next_hub: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     un_next_hub: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
 }
 
 impl RouteBody {
@@ -71,6 +78,33 @@ impl RouteBody {
             next_type: 2,
             next_hub: "Local".to_owned(),
             un_next_hub: None,
+            description: None,
+        }
+    }
+}
+
+/// A new table, and its routes as they were asked for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RouteTableCreatedBody {
+    route_table_id: String,
+    un_route_table_id: String,
+    route_table_set: Vec<RouteBody>,
+}
+
+impl RouteTableCreatedBody {
+    pub(super) fn new(table: &RouteTable, routes: &[RouteSpec]) -> RouteTableCreatedBody {
+        let routes = routes.iter().map(|route| RouteBody {
+            destination_cidr_block: route.given_destination.clone(),
+            next_type: PEERING,
+            next_hub: route.next_hop.clone(),
+            un_next_hub: None,
+            description: route.description.clone(),
+        });
+        RouteTableCreatedBody {
+            route_table_id: table.legacy_id.to_string(),
+            un_route_table_id: table.id.to_string(),
+            route_table_set: routes.collect(),
         }
     }
 }

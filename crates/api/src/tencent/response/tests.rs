@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use model::command::{QuotaKind, RouteSpec};
 use model::monitor::{Counts, Metric, MonitorData, MonitorQuery, Period};
-use model::outcome::{Page, PeeringView, RouteTableView, SubnetView, VpcView};
+use model::outcome::{Page, PeeringView, RouteTableView, SubnetView, VpcDetail, VpcView};
 use model::peering::{ChargeType, QosLevel};
 use model::{
     AppId, Bandwidth, Name, NextHop, PeeringConnection, PeeringEnd, PeeringState, Route,
@@ -44,6 +45,7 @@ fn table() -> RouteTable {
         routes: vec![Route {
             destination: "10.1.0.0/16".parse().unwrap(),
             next_hop: NextHop::Peering("pcx-6gw5wvmk".parse().unwrap()),
+            description: None,
         }],
         created_at: CREATED,
     }
@@ -63,6 +65,7 @@ fn subnet() -> SubnetView {
         },
         vpc: own_vpc(),
         route_table: table(),
+        hosts: 0,
     }
 }
 
@@ -282,6 +285,7 @@ fn a_listed_vpc_counts_what_belongs_to_it() {
         subnets: 2,
         route_tables: 1,
         peerings: 5,
+        hosts: 0,
     }];
     check(
         &Outcome::Vpcs(Page { total: 7, items }),
@@ -381,4 +385,99 @@ fn times_are_local_to_the_vendor_and_never_panic() {
     ] {
         assert_eq!(local_time(UnixMillis(millis)), text);
     }
+}
+
+#[test]
+fn one_subnet_is_answered_without_a_list_around_it() {
+    let mut expected = created_subnet();
+    let more = json!({
+        "subnetCreateTime": "2016-01-06 20:56:07", "totalIPNum": 253, "availableIPNum": 251,
+    });
+    let more = more.as_object().unwrap().clone();
+    expected.as_object_mut().unwrap().extend(more);
+    let hosts = 2;
+    check(
+        &Outcome::Subnet(SubnetView { hosts, ..subnet() }),
+        &expected,
+    );
+}
+
+#[test]
+fn a_new_route_table_repeats_its_routes_as_they_were_given() {
+    let routes = vec![RouteSpec {
+        destination: "121.0.0.0/16".parse().unwrap(),
+        given_destination: "121.0.23.51/16".to_owned(),
+        next_hop: "pcx-6gw5wvmk".to_owned(),
+        description: Some("out".to_owned()),
+    }];
+    check(
+        &Outcome::RouteTableCreated {
+            route_table: table(),
+            routes,
+        },
+        &json!({
+            "routeTableId": "gz_rtb_359", "unRouteTableId": "rtb-85alck92",
+            "routeTableSet": [{"destinationCidrBlock": "121.0.23.51/16", "nextType": 4,
+                "nextHub": "pcx-6gw5wvmk", "description": "out"}],
+        }),
+    );
+}
+
+#[test]
+fn the_older_list_of_vpcs_tells_all_or_one_with_what_it_holds() {
+    let view = VpcView {
+        vpc: own_vpc(),
+        subnets: 1,
+        route_tables: 1,
+        peerings: 0,
+        hosts: 3,
+    };
+    let vpc = json!({
+        "vpcId": "gz_vpc_245", "unVpcId": "vpc-8e0ypm3z", "uniqVpcId": "vpc-8e0ypm3z",
+        "vpcName": "a.b", "cidrBlock": "10.0.0.0/16", "subnetNum": 1, "routeTableNum": 1,
+        "vpnGwNum": 0, "vpcPeerNum": 0, "vpcDeviceNum": 3, "classicLinkNum": 0, "vpgNum": 0,
+        "natNum": 0, "sflowNum": 0, "isDefault": false, "isMulticast": false,
+        "createTime": "2016-01-06 20:56:07", "vpcCreateTime": "2016-01-06 20:56:07",
+    });
+    check(
+        &Outcome::AllVpcs(vec![view.clone()]),
+        &json!({"totalCount": 1, "vpcSet": [vpc]}),
+    );
+    let mut subnet_body = created_subnet();
+    let more = json!({
+        "subnetCreateTime": "2016-01-06 20:56:07", "totalIPNum": 253, "availableIPNum": 253,
+    });
+    let more = more.as_object().unwrap().clone();
+    subnet_body.as_object_mut().unwrap().extend(more);
+    let mut expected = vpc;
+    let sets = json!({
+        "subnetSet": [subnet_body],
+        "routeTableSet": [{"routeTableId": "gz_rtb_359", "unRouteTableId": "rtb-85alck92",
+            "routeTableType": 1, "routeTableName": "default"}],
+    });
+    let sets = sets.as_object().unwrap().clone();
+    expected.as_object_mut().unwrap().extend(sets);
+    let detail = VpcDetail {
+        vpc: view,
+        subnets: vec![subnet()],
+        route_tables: vec![RouteTableView {
+            route_table: table(),
+            vpc: own_vpc(),
+            subnets: 1,
+        }],
+    };
+    check(&Outcome::Vpc(detail), &expected);
+}
+
+#[test]
+fn quotas_are_keyed_by_the_numbers_that_were_asked_for() {
+    let quotas = vec![
+        (QuotaKind::Peerings, 10),
+        (QuotaKind::Vpcs, 5),
+        (QuotaKind::Nothing(15), 0),
+    ];
+    check(
+        &Outcome::Quotas(quotas),
+        &json!({"data": {"limit": {"0": 5, "15": 0, "20": 10}}}),
+    );
 }

@@ -42,6 +42,7 @@ pub(super) async fn remove(
         let id = gateway_id(&text)?;
         core.gateway_remove(id).await?;
         sessions.forget(id);
+        core.hosts().forget(id);
         Ok((json!({}), Made::default()))
     };
     deed.perform(admin, work).await

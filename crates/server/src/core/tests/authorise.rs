@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use model::command::{Paging, PeeringModify, PeeringQuery, RouteTableQuery, SubnetQuery, VpcQuery};
+use model::command::{
+    Paging, PeeringModify, PeeringQuery, QuotaKind, QuotaQuery, RouteTableAssociate,
+    RouteTableCreate, RouteTableModify, RouteTableQuery, RouteTableTarget, SubnetModify,
+    SubnetQuery, SubnetTarget, VpcModify, VpcQuery, VpcTarget,
+};
 use model::policy::{Condition, Effect, Statement};
-use model::{Access, KeyStatus, Policy, Principal};
+use model::{Access, KeyStatus, Policy, Principal, SubnetId, SubnetRef, World};
 
 use super::super::{
     AccountCreate, Caller, KeyCreate, LONGEST_GRACE, NotAuthorised, SubAccountCreate,
@@ -139,6 +143,11 @@ fn lists() -> Vec<Command> {
             order,
             paging: paging(),
         }),
+        Command::VpcListAll(region),
+        Command::QuotaList(QuotaQuery {
+            region,
+            kinds: vec![QuotaKind::Vpcs],
+        }),
     ]
 }
 
@@ -178,6 +187,88 @@ async fn commands_are_checked_on_the_resources_that_they_name() {
     rights.check(&Command::RouteDelete(change), &[vpc.clone(), table]);
     let command = Command::PeeringCreate(peering_create(own, far));
     rights.check(&command, &[vpc.clone(), any_pcx]);
+}
+
+#[tokio::test]
+async fn network_actions_are_checked_on_the_vpc_and_on_what_they_change() {
+    let rights = Rights::new().await;
+    rights.allow(&["qcs::vpc:::moon/*"], &[]).await;
+    let own = &rights.own;
+    rights.bed.subnet(own, "10.1.1.0/24").await.unwrap();
+    let catalog = rights.bed.core.catalog();
+    let subnet = catalog.subnets_of(own.id).next().unwrap().0.clone();
+    let table = rights.bed.table(own.id).id;
+    let vpc = named("gz", &format!("vpc/{}", own.id));
+    let on_vpc = VpcTarget {
+        region: GZ,
+        vpc: model::VpcRef::Legacy(own.legacy_id),
+    };
+    let on_subnet = SubnetTarget {
+        region: GZ,
+        vpc: own.id.into(),
+        subnet: SubnetRef::Legacy(subnet.legacy_id),
+    };
+    let on_table = RouteTableTarget {
+        region: GZ,
+        vpc: own.id.into(),
+        route_table: table.into(),
+    };
+    let name = || "new".to_owned();
+    for command in [
+        Command::VpcDelete(on_vpc),
+        Command::VpcGet(on_vpc),
+        Command::VpcModify(VpcModify {
+            target: on_vpc,
+            name: name(),
+        }),
+    ] {
+        rights.check(&command, std::slice::from_ref(&vpc));
+    }
+    let both = [vpc.clone(), named("gz", &format!("subnet/{}", subnet.id))];
+    for command in [
+        Command::SubnetDelete(on_subnet),
+        Command::SubnetGet(on_subnet),
+        Command::SubnetModify(SubnetModify {
+            target: on_subnet,
+            name: name(),
+        }),
+    ] {
+        rights.check(&command, &both);
+    }
+    let on_both = [vpc.clone(), named("gz", &format!("rtb/{table}"))];
+    for command in [
+        Command::RouteTableDelete(on_table),
+        Command::RouteTableModify(RouteTableModify {
+            target: on_table,
+            name: Some(name()),
+            routes: None,
+        }),
+    ] {
+        rights.check(&command, &on_both);
+    }
+    let command = Command::RouteTableAssociate(RouteTableAssociate {
+        target: on_table,
+        subnets: vec![
+            subnet.id.into(),
+            SubnetRef::Unified(SubnetId::from_entropy(7)),
+        ],
+    });
+    let unknown = format!("subnet/{}", SubnetId::from_entropy(7));
+    let [vpc, on_table] = on_both;
+    let all = [
+        vpc.clone(),
+        on_table,
+        both[1].clone(),
+        named("gz", &unknown),
+    ];
+    rights.check(&command, &all);
+    let command = Command::RouteTableCreate(RouteTableCreate {
+        region: GZ,
+        vpc: own.id.into(),
+        name: name(),
+        routes: Vec::new(),
+    });
+    rights.check(&command, &[vpc, named("gz", "rtb/*")]);
 }
 
 #[tokio::test]

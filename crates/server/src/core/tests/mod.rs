@@ -3,6 +3,8 @@
 mod authorise;
 mod competition;
 mod contention;
+mod crowd;
+mod deletion;
 mod gateways;
 mod guards;
 pub(super) mod history;
@@ -14,6 +16,7 @@ mod operator;
 mod peerings;
 mod plain;
 mod reference;
+mod tables;
 mod tasks;
 
 use std::sync::Arc;
@@ -182,7 +185,9 @@ impl Bed {
                 .iter()
                 .map(|(destination, next_hop)| RouteSpec {
                     destination: destination.parse().unwrap(),
+                    given_destination: (*destination).to_owned(),
                     next_hop: (*next_hop).to_owned(),
+                    description: None,
                 })
                 .collect(),
         }
