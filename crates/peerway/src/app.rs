@@ -59,6 +59,10 @@ async fn dispatch(verb: Command, file: File) -> anyhow::Result<()> {
         Command::Gateway(GatewayCommand::Detach(args)) => command::gateway::detach(args).await,
         Command::Gateway(GatewayCommand::Clean(args)) => command::gateway::clean(args).await,
         Command::Gateway(GatewayCommand::Token(args)) => command::operator::token(args).await,
+        Command::Gateway(GatewayCommand::List(admin)) => command::operator::gateways(admin).await,
+        Command::Gateway(GatewayCommand::Remove { id, admin }) => {
+            command::operator::gateway_remove(&id, admin).await
+        }
         Command::Account(verb) => command::operator::account(verb).await,
         Command::Subaccount(verb) => command::operator::subaccount(verb).await,
         Command::Key(verb) => command::operator::key(verb).await,

@@ -186,6 +186,17 @@ pub enum GatewayCommand {
     Clean(CleanArgs),
     /// Make a join string for a new gateway (talks to the server on this host).
     Token(TokenArgs),
+    /// List the gateways of all regions (talks to the server on this host).
+    List(AdminArgs),
+    /// Remove a gateway that will not come back: nothing is awaited from it any more, and another
+    /// one can join for its region (talks to the server on this host).
+    Remove {
+        /// Its id, `gw-…`.
+        id: String,
+        /// Which server.
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
 }
 
 /// Flags of `gateway run`; also the `[gateway]` section of the file.

@@ -24,6 +24,10 @@
 //! A seed is applied through the use cases, so names, blocks and quotas are checked as for callers.
 //! What is there already and equal is left alone; what is there and differs is an error before
 //! anything is made. What the seed does not mention is never touched.
+//!
+//! Networks are their owner's once they are made: another name is no difference, and what an account
+//! that was there before stands in the way of, by what it has made or deleted since, is a warning.
+//! What was deleted is made again.
 
 use std::fs;
 use std::io;
@@ -218,12 +222,25 @@ impl Core {
         }
         let mut report = SeedReport::default();
         for account in &seed.accounts {
+            let owner = Uin(account.uin);
+            let is_new = self.catalog().account(owner).is_none();
             self.apply_account(account, &mut report).await?;
             for key in &account.keys {
-                self.apply_key(Uin(account.uin), key, &mut report).await?;
+                self.apply_key(owner, key, &mut report).await?;
             }
             for vpc in &account.vpcs {
-                self.apply_vpc(Uin(account.uin), vpc, &mut report).await?;
+                match self.apply_vpc(owner, vpc, &mut report).await {
+                    Err(SeedError::Refused {
+                        what,
+                        source: UseCaseError::Domain(source),
+                    }) if !is_new => {
+                        tracing::warn!(
+                            account = %owner, what, error = %source,
+                            "the account stands in the way of the seed; that part is left out"
+                        );
+                    }
+                    made => made?,
+                }
             }
         }
         Ok(report)
@@ -247,7 +264,7 @@ impl Core {
             if let Some(found) = catalog.vpc_by_ref(vpc.id.region, VpcRef::Legacy(vpc.id)) {
                 compare_vpc(owner, vpc, found)?;
                 for subnet in &vpc.subnets {
-                    if let Some(there) = subnet_named(catalog, found, &subnet.name) {
+                    if let Some(there) = subnet_at(catalog, found, subnet.cidr) {
                         compare_subnet(vpc, subnet, there)?;
                     }
                 }
@@ -336,13 +353,13 @@ impl Core {
         let missing: Vec<SubnetSpec> = seed
             .subnets
             .iter()
-            .filter(|subnet| subnet_named(&catalog, vpc, &subnet.name).is_none())
+            .filter(|subnet| subnet_at(&catalog, vpc, subnet.cidr).is_none())
             .map(SubnetSeed::spec)
             .collect();
         if missing.is_empty() {
             return Ok(());
         }
-        report.subnets += missing.len();
+        let count = missing.len();
         let command = Command::SubnetCreate(SubnetCreate {
             region,
             vpc: vpc.id.into(),
@@ -350,6 +367,7 @@ impl Core {
         });
         let made = self.execute(owner, command).await;
         made.map_err(refused(format!("subnets of {}", seed.id)))?;
+        report.subnets += count;
         Ok(())
     }
 }
@@ -357,21 +375,19 @@ impl Core {
 fn compare_vpc(owner: Uin, seed: &VpcSeed, found: &Vpc) -> Result<(), SeedError> {
     let what = |field: &str| format!("the {field} of {}", seed.id);
     same(what("owner"), &owner, &found.owner)?;
-    same(what("name"), &seed.name.as_str(), &found.name.as_str())?;
     same(what("CIDR block"), &seed.cidr, &found.cidr)
 }
 
 fn compare_subnet(vpc: &VpcSeed, seed: &SubnetSeed, found: &Subnet) -> Result<(), SeedError> {
-    let what = |field: &str| format!("the {field} of subnet {} of {}", seed.name, vpc.id);
-    same(what("CIDR block"), &seed.cidr, &found.cidr)?;
-    same(what("zone"), &seed.zone, &found.zone.0)
+    let what = format!("the zone of subnet {} of {}", seed.cidr, vpc.id);
+    same(what, &seed.zone, &found.zone.0)
 }
 
-fn subnet_named<'a>(catalog: &'a Catalog, vpc: &Vpc, name: &str) -> Option<&'a Subnet> {
+fn subnet_at<'a>(catalog: &'a Catalog, vpc: &Vpc, cidr: CidrBlock) -> Option<&'a Subnet> {
     catalog
         .subnets_of(vpc.id)
         .map(|(subnet, _)| subnet)
-        .find(|subnet| subnet.name.as_str() == name)
+        .find(|subnet| subnet.cidr == cidr)
 }
 
 fn same<T: PartialEq + ToString>(what: String, wanted: &T, found: &T) -> Result<(), SeedError> {

@@ -305,7 +305,7 @@ fn routes_lead_to_peerings_and_their_destinations_may_have_host_bits() {
         route_table: "gz_rtb_8755".parse().unwrap(),
         routes: vec![RouteSpec {
             destination: "10.1.0.0/16".parse().unwrap(),
-            given_destination: "10.1.0.1/16".into(),
+            given_destination: "10.1.2.3/16".into(),
             next_hop: "pcx-6gw5wvmk".into(),
             description: None,
         }],

@@ -213,6 +213,8 @@ impl Writer {
         }
         let count = batch.waiting.len() as u64;
         let result = self.confess().and_then(|()| self.log.append(&batch.lines));
+        // Before anybody is told, so that who was told finds it counted.
+        self.stats.bytes.store(self.log.bytes(), Ordering::Relaxed);
         match result {
             Ok(()) => {
                 self.stats.written.fetch_add(count, Ordering::Relaxed);
@@ -228,7 +230,6 @@ impl Writer {
             }
         }
         batch.lines.clear();
-        self.stats.bytes.store(self.log.bytes(), Ordering::Relaxed);
     }
 
     /// Tells in the log itself that entries are missing.

@@ -45,13 +45,14 @@ impl Core {
             return Err(DomainError::RouteTableLimit { limit }.into());
         }
         draft.read(&Key::Account(caller));
+        let routes = routes_of(draft, caller, vpc, Vec::new(), &ask.routes)?;
         let table = RouteTable {
             id: number::route_table_id(catalog),
             legacy_id: self.numbers.legacy_route_table(catalog, vpc.region())?,
             vpc: vpc.id,
             name,
             kind: RouteTableKind::Ordinary,
-            routes: routes_of(draft, caller, vpc, Vec::new(), &ask.routes)?,
+            routes,
             created_at: self.now(),
         };
         draft.next_epoch(vpc.id);

@@ -9,7 +9,7 @@ mod subaccount;
 
 pub use account::{account, quota};
 pub use audit::audit;
-pub use gateway::token;
+pub use gateway::{gateway_remove, gateways, token};
 pub use key::key;
 pub use peering::{peering, task};
 pub use subaccount::subaccount;

@@ -1,7 +1,8 @@
 //! Judges a history by the reference: every commit did what its operation should have done to the
 //! state just before it, and every refusal was right on the state that it was decided on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::Excluded;
 
 use store::record::{Record, decode};
 use store::{Change, Revision, Write};
@@ -40,12 +41,18 @@ impl Judge<'_> {
         }
         let mut ends = Ends::default();
         let mut state = Reference::default();
-        for (revision, change) in store.changes.lock().unwrap().iter() {
+        let changes = store.changes.lock().unwrap().clone();
+        for (revision, change) in &changes {
             let before = state.clone();
             state.apply(change);
             if *revision > self.scene {
                 let judged = match commits.get(revision) {
-                    Some((done, attempt)) => self.commit(done, attempt, change, &before, &state),
+                    Some((done, attempt)) => {
+                        let between = (Excluded(attempt.decided_on), Excluded(*revision));
+                        let meanwhile = changes.range(between).flat_map(|(_, other)| &other.writes);
+                        let meanwhile = meanwhile.map(|write| write.key().to_owned()).collect();
+                        self.commit(done, attempt, change, (&before, &state), &meanwhile)
+                    }
                     None => Err("nobody asked for it".to_owned()),
                 };
                 let judged = judged.and_then(|()| ends.follow(change));
@@ -69,8 +76,8 @@ impl Judge<'_> {
         done: &Done,
         attempt: &Attempt,
         change: &Change,
-        before: &Reference,
-        after: &Reference,
+        (before, after): (&Reference, &Reference),
+        meanwhile: &BTreeSet<String>,
     ) -> Result<(), String> {
         let op = &done.op;
         if let Op::Join(..) = op {
@@ -99,6 +106,7 @@ impl Judge<'_> {
             outcome,
             clock,
             lifetime: self.lifetime,
+            meanwhile,
         };
         let by_time = [clock.0, clock.1].map(|now| {
             let objections = before.objections(op, now);
@@ -140,6 +148,7 @@ impl Judge<'_> {
                     outcome,
                     clock: (first, last),
                     lifetime: self.lifetime,
+                    meanwhile: &BTreeSet::new(),
                 };
                 let mut expected = state.clone();
                 let nothing = expected.perform(op, first, &choice);

@@ -19,6 +19,8 @@ pub struct Choice<'a> {
     /// From when to when the clock was read.
     pub clock: (UnixMillis, UnixMillis),
     pub lifetime: Duration,
+    /// The keys that others wrote between the decision and its commit, without touching a guard.
+    pub meanwhile: &'a BTreeSet<String>,
 }
 
 impl Choice<'_> {
@@ -79,6 +81,8 @@ impl Reference {
                     .peerings
                     .iter_mut()
                     .filter(|(_, life)| life.deadline.is_some_and(|at| at <= now))
+                    // What began to wait after the decision is expired by the next one.
+                    .filter(|(id, _)| !choice.meanwhile.contains(&format!("pcx/{id}")))
                     .collect();
                 due.sort_by_key(|(id, life)| (life.deadline, **id));
                 for (_, life) in due.into_iter().take(EXPIRED_AT_ONCE) {
