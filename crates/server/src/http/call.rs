@@ -1,0 +1,228 @@
+//! The way of one call: parameters, signature, command, use case, answer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::tencent::signature::PATH;
+use api::tencent::{
+    ApiError, Common, Method, Parameters, ParametersError, SignedRequest, action, parse_command,
+    render_error,
+};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body;
+use model::{Command, Outcome};
+
+use super::audited::{Audited, is_audited, not_authorised, to_its_end};
+use super::{Answer, PublicApi, json};
+use crate::core::Caller;
+use crate::error::UseCaseError;
+
+/// How long a use case may take before the caller is told to come back.
+const EXECUTION_TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// The label of calls whose action is none of ours.
+const UNKNOWN_ACTION: &str = "unknown";
+
+/// What was learnt of a request, whatever came of it.
+struct Seen {
+    /// Its action, for the counters.
+    action: &'static str,
+    /// Whether nothing of it is left on the connection.
+    whole: bool,
+}
+
+impl PublicApi {
+    pub(super) async fn call<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let begun = Instant::now();
+        let version = request.version();
+        let mut seen = Seen {
+            action: UNKNOWN_ACTION,
+            whole: false,
+        };
+        let outcome = AssertUnwindSafe(self.execute(request, &mut seen))
+            .catch_unwind()
+            .await;
+        // The panic itself was printed by the panic hook.
+        let outcome = outcome.unwrap_or(Err(ApiError::Internal));
+        let (code, body) = match &outcome {
+            Ok(outcome) => (0, self.rows.render(outcome)),
+            Err(error) => (error.code().0, render_error(error)),
+        };
+        self.telemetry.request(seen.action, code, begun.elapsed());
+        let mut answer = json(StatusCode::OK, body);
+        if !seen.whole && version < Version::HTTP_2 {
+            // What is left of the body would be in the way of the next request.
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
+        answer
+    }
+
+    async fn execute<B>(&self, request: Request<B>, seen: &mut Seen) -> Result<Outcome, ApiError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let (method, parameters) = match head.method {
+            http::Method::GET => {
+                seen.whole = true;
+                let query = head.uri.query().unwrap_or_default();
+                let parameters = Parameters::from_query(query, &self.parameter_limits)?;
+                (Method::Get, parameters)
+            }
+            http::Method::POST => {
+                let body = self.read(body).await?;
+                seen.whole = true;
+                let content_type = header_text(&head.headers, header::CONTENT_TYPE);
+                let parameters =
+                    Parameters::from_body(content_type, &body, &self.parameter_limits)?;
+                (Method::Post, parameters)
+            }
+            _ => return Err(invalid("HTTP method", "use GET or POST")),
+        };
+        let common = Common::parse(&parameters)?;
+        if let Some(action) = action::find(&common.action) {
+            seen.action = action.name;
+        }
+        let signed = SignedRequest {
+            method,
+            host: host(&head.uri, &head.headers),
+            path: PATH,
+            parameters: &parameters,
+        };
+        let caller = self.authenticate(&common, &signed)?;
+        let audited = Audited::new(
+            &self.core,
+            &self.audit,
+            &caller,
+            seen.action,
+            &parameters,
+            &head.extensions,
+        );
+        let command = match self.permitted(&caller, &common, &parameters) {
+            Ok(command) => command,
+            Err(error) => {
+                if is_audited(seen.action, &error) {
+                    audited.refused(&error).await;
+                }
+                return Err(error);
+            }
+        };
+        let execution = self.perform(caller, command, audited);
+        match tokio::time::timeout(EXECUTION_TIME_LIMIT, execution).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                tracing::error!(action = common.action, "a use case took too long");
+                Err(ApiError::Unavailable)
+            }
+        }
+    }
+
+    /// The command of a call, if the caller may give it.
+    fn permitted(
+        &self,
+        caller: &Caller,
+        common: &Common,
+        parameters: &Parameters,
+    ) -> Result<Command, ApiError> {
+        let command = parse_command(common, parameters, &self.limits)?;
+        let authorised = self.core.authorise(caller, &common.action, &command);
+        authorised.map_err(not_authorised)?;
+        Ok(command)
+    }
+
+    async fn perform(
+        &self,
+        caller: Caller,
+        command: Command,
+        audited: Audited,
+    ) -> Result<Outcome, ApiError> {
+        let action = audited.action();
+        let told = move |error| api_error(error, action);
+        if command.is_read() {
+            return self
+                .core
+                .execute(caller.account, command)
+                .await
+                .map_err(told);
+        }
+        let core = Arc::clone(&self.core);
+        to_its_end(async move {
+            let decided = core.execute(caller.account, command).await.map_err(told);
+            audited.decided(decided.as_ref()).await;
+            decided
+        })
+        .await
+    }
+
+    async fn read<B>(&self, body: B) -> Result<Bytes, ApiError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let limit = self.parameter_limits.body_bytes;
+        let whole = Limited::new(body, limit).collect();
+        match tokio::time::timeout(self.body_time_limit, whole).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                Err(ParametersError::BodyTooLong { limit }.into())
+            }
+            Ok(Err(error)) => Err(invalid("body", &format!("it ended early: {error}"))),
+            Err(_) => Err(invalid("body", "it did not arrive in time")),
+        }
+    }
+}
+
+/// The host that the client called: the header, or HTTP/2's authority.
+fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    header_text(headers, header::HOST)
+        .or_else(|| uri.authority().map(|authority| authority.as_str()))
+        .unwrap_or_default()
+}
+
+fn header_text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn invalid(name: &str, reason: &str) -> ApiError {
+    ApiError::Invalid {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// What a caller is told of a use case's error; the log gets the rest.
+fn api_error(error: UseCaseError, action: &str) -> ApiError {
+    match error {
+        UseCaseError::Domain(error) => ApiError::Domain(error),
+        UseCaseError::Busy => {
+            tracing::warn!(action, "too many competing changes");
+            ApiError::Unavailable
+        }
+        UseCaseError::Unavailable { .. } => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                action,
+                "a call failed"
+            );
+            ApiError::Unavailable
+        }
+        UseCaseError::Operator(_) | UseCaseError::Internal(_) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                action,
+                "a call failed"
+            );
+            ApiError::Internal
+        }
+    }
+}
