@@ -1,7 +1,7 @@
 //! What a use case answers when it does not succeed.
 
 use model::{AppId, DomainError, GatewayId, LegacyVpcId, PeeringConnectionId, Region, TaskId, Uin};
-use store::CommitError;
+use store::{CommitError, Full, StoreError};
 
 use crate::sealing::SealError;
 
@@ -25,6 +25,9 @@ pub enum UseCaseError {
     /// Too many competing changes; nothing was written.
     #[error("too many competing changes; try again")]
     Busy,
+    /// There is no room to remember what would be answered; nothing was written.
+    #[error("no more answers can be remembered {0}")]
+    AnswersFull(Full),
     /// The software contradicts itself; nothing was written.
     #[error("internal error: {0}")]
     Internal(String),
@@ -36,6 +39,9 @@ pub enum StateError {
     /// The store did not commit, or may not have.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// The store did not forget what it was to forget.
+    #[error("old answers are not forgotten")]
+    Forget(#[source] StoreError),
     /// The changes of the store are no longer followed; the log tells why.
     #[error("the changes of the store are no longer followed")]
     Stopped,
@@ -158,7 +164,7 @@ pub enum JoinError {
 pub enum OpenError {
     /// The store cannot be read.
     #[error("reading the state failed")]
-    Store(#[from] store::StoreError),
+    Store(#[from] StoreError),
     /// The store's changes cannot be followed.
     #[error("following the state failed")]
     Watch(#[from] store::WatchError),

@@ -1,14 +1,17 @@
 //! Durable commits per second of the SQLite backend: `commits FILE [CLIENTS] [SECONDS]`. The file
 //! is created or continued; put it on the disk that is to be measured.
 //!
-//! Each transaction is shaped like the create of a peering: two guards, six puts of 400 bytes.
+//! Each transaction is shaped like the create of a peering: two guards, six puts of 400 bytes, an
+//! answer.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
+use model::{Uin, UnixMillis};
 use store::conformance::{guard, put};
-use store::{SqliteStore, Store, Transaction};
+use store::{Answer, AnswerKey, SqliteStore, Store, Transaction};
 use tokio::task::JoinSet;
 
 #[tokio::main]
@@ -41,6 +44,7 @@ async fn main() {
                     writes: (0..6)
                         .map(|n| put(&format!("{n}/{name}"), &value))
                         .collect(),
+                    answer: Some(answer(client, rand::random())),
                 };
                 let begin = Instant::now();
                 store.commit(transaction).await.expect("the keys are new");
@@ -59,4 +63,17 @@ async fn main() {
         at(99)
     );
     println!("{:?}", store.stats());
+}
+
+fn answer(client: u64, digest: [u8; 32]) -> Answer {
+    let made_at = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
+    let value = br#"{"code":0,"message":"","codeDesc":"Success","taskId":112245}"#;
+    Answer {
+        key: AnswerKey {
+            made_at: UnixMillis(i64::try_from(made_at.as_secs()).expect("a time") * 1000),
+            digest,
+        },
+        account: Uin(client),
+        value: Bytes::from_static(value),
+    }
 }

@@ -4,6 +4,8 @@
 //! own. A case panics with what it expected. The cases need a multi-threaded tokio runtime with its
 //! timer: waiting is bounded, so that a watch that loses a change fails instead of hanging.
 
+mod answers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::answer::AnswerBounds;
 use crate::error::{CommitError, WatchError};
 use crate::transaction::{Change, Entry, Guard, Revision, Snapshot, Transaction, Write};
 use crate::watch::Watch;
@@ -23,11 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const WRITERS: u64 = 8;
 const COMMITS_PER_WRITER: u64 = 50;
 
-/// Runs all cases against stores that `open` makes; each has to be empty.
+pub use answers::{answer, bounds};
+
+/// Runs all cases against stores that `open` makes, with the bounds that it is given; each has to be
+/// empty.
 ///
 /// # Panics
 /// When a case fails.
-pub async fn run<S: Store>(mut open: impl FnMut() -> S) {
+pub async fn run<S: Store>(mut open_with: impl FnMut(AnswerBounds) -> S) {
+    answers::run(&mut open_with).await;
+    let mut open = || open_with(AnswerBounds::default());
     an_empty_store_has_revision_zero(&open()).await;
     revisions_are_consecutive(&open()).await;
     a_writer_reads_its_own_writes(&open()).await;
@@ -76,8 +84,8 @@ pub fn guard(key: &str, expected: Option<Revision>) -> Guard {
 /// A transaction without guards.
 pub fn writes(writes: impl Into<Vec<Write>>) -> Transaction {
     Transaction {
-        guards: Vec::new(),
         writes: writes.into(),
+        ..Transaction::default()
     }
 }
 
@@ -113,6 +121,7 @@ async fn guarded(
     let transaction = Transaction {
         guards: guards.into(),
         writes: vec![write],
+        ..Transaction::default()
     };
     store.commit(transaction).await
 }
@@ -217,6 +226,7 @@ async fn a_refused_transaction_writes_nothing(store: &impl Store) {
     let transaction = Transaction {
         guards: vec![guard("a", Some(Revision(1))), guard("b", None)],
         writes: vec![put("a", "2"), delete("b"), put("c", "2")],
+        ..Transaction::default()
     };
     let refused = store.commit(transaction).await;
     assert_eq!(refused, conflict("b", Some(Revision(1))));
@@ -280,6 +290,7 @@ async fn the_largest_transaction_is_taken(store: &impl Store) {
         writes: (0..Limit::Writes.max())
             .map(|n| put(&key(n), &value))
             .collect(),
+        ..Transaction::default()
     };
     commit(store, largest).await;
     assert_eq!(snapshot(store).await.entries.len(), Limit::Writes.max());

@@ -4,6 +4,9 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use model::Uin;
+
 use crate::limits::Limit;
 use crate::transaction::Revision;
 
@@ -108,6 +111,17 @@ pub enum CommitError {
     /// A transaction without writes.
     #[error("a transaction without writes")]
     Empty,
+    /// The request was answered before; nothing was written.
+    #[error("the request was answered before")]
+    Answered {
+        /// Its first answer.
+        value: Bytes,
+        /// A revision of the store at which what the first request wrote is there.
+        revision: Revision,
+    },
+    /// There is no room to remember the answer; nothing was written.
+    #[error("no more answers can be remembered {0}")]
+    AnswersFull(Full),
     /// The backend failed or is closed; nothing was written.
     #[error("the store could not commit; nothing was written")]
     Backend(#[source] BackendError),
@@ -126,10 +140,23 @@ impl CommitError {
             | CommitError::InvalidKey(_)
             | CommitError::DuplicateKey(_)
             | CommitError::Empty
+            | CommitError::Answered { .. }
+            | CommitError::AnswersFull(_)
             | CommitError::Backend(_)
             | CommitError::Unknown(_) => false,
         }
     }
+}
+
+/// Which bound of remembered answers is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// The one of an account.
+    #[error("for account {0}")]
+    Account(Uin),
+    /// The one of all together.
+    #[error("at all")]
+    Total,
 }
 
 fn describe(found: Option<Revision>) -> String {

@@ -5,6 +5,9 @@
 //! committed transaction gets the next [`Revision`], and [`Store::watch`] tells every one of them,
 //! in order and without gaps.
 //!
+//! Beside the keys lie first [`Answer`]s: what was answered to requests that must not have a second
+//! effect, written in the transaction of that effect, bounded and forgotten with time.
+//!
 //! Nothing here knows what the values mean, except [`record`], which turns the aggregates of `model`
 //! into readable JSON and back. Nothing here decides: admission and quotas belong to the domain, and
 //! series of high volume are not kept in watched keys: [`series`] has the measured ones in a file of
@@ -13,6 +16,7 @@
 //! Start with [`Store`]. [`MemoryStore`] is the model that the others are compared with,
 //! [`SqliteStore`] the embedded default, and [`conformance`] is what a backend has to pass.
 
+mod answer;
 pub mod conformance;
 mod error;
 mod feed;
@@ -24,7 +28,8 @@ mod sqlite;
 mod transaction;
 mod watch;
 
-pub use error::{BackendError, CommitError, StoreError, WatchError};
+pub use answer::{Answer, AnswerBounds, AnswerKey, Tally};
+pub use error::{BackendError, CommitError, Full, StoreError, WatchError};
 pub use feed::Retention;
 pub use limits::Limit;
 pub use memory::MemoryStore;
@@ -33,6 +38,7 @@ pub use transaction::{Change, Entry, Guard, Revision, Snapshot, Transaction, Wri
 pub use watch::Watch;
 
 use async_trait::async_trait;
+use model::UnixMillis;
 
 /// A revisioned key-value store.
 #[async_trait]
@@ -50,11 +56,28 @@ pub trait Store: Send + Sync + 'static {
     /// that stops waiting does not stop the commit: it may or may not happen.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] when a guard does not hold; the caller decides again on a newer
+    /// [`CommitError::Answered`] when the transaction has the key of an answer that is remembered,
+    /// whether its guards hold or not, and [`CommitError::AnswersFull`] when there is no room for its
+    /// answer. [`CommitError::Conflict`] when a guard does not hold; the caller decides again on a newer
     /// snapshot. The malformed and the too large are refused by their own variants. After
     /// [`CommitError::Backend`] nothing was written; after [`CommitError::Unknown`] only a new
     /// snapshot can tell.
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError>;
+
+    /// Remembers an answer to a request that wrote nothing, and returns once that is durable. The
+    /// revision stays.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; there is no conflict.
+    async fn remember(&self, answer: Answer) -> Result<(), CommitError>;
+
+    /// Forgets answers to requests that were made before a time, the oldest first and at most so
+    /// many; returns how many it were.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] when the backend fails. Some may be forgotten.
+    async fn forget_answers(&self, before: UnixMillis, at_most: usize)
+    -> Result<usize, StoreError>;
 
     /// Starts a watch that yields every change with a revision above `from`, in order and without
     /// gaps, first those already committed and then each as it is committed.

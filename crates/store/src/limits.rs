@@ -20,6 +20,8 @@ pub enum Limit {
     Writes,
     /// Bytes of all keys and values written by one transaction.
     Transaction,
+    /// Bytes of one remembered answer.
+    Answer,
 }
 
 impl Limit {
@@ -31,6 +33,7 @@ impl Limit {
             Limit::Guards => 128,
             Limit::Writes => 128,
             Limit::Transaction => 1024 * 1024,
+            Limit::Answer => 128 * 1024,
         }
     }
 }
@@ -43,6 +46,7 @@ impl fmt::Display for Limit {
             Limit::Guards => "guards in a transaction",
             Limit::Writes => "writes in a transaction",
             Limit::Transaction => "bytes in a transaction",
+            Limit::Answer => "bytes in an answer",
         })
     }
 }

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use model::{Uin, UnixMillis};
 
 use crate::Store;
+use crate::answer::{self, Answer, AnswerBounds, AnswerKey, Tallies, Tally};
 use crate::error::{CommitError, StoreError, WatchError};
 use crate::feed::{Feed, Retention};
 use crate::transaction::{Change, Entry, Revision, Snapshot, Transaction, Write};
@@ -14,8 +17,35 @@ use crate::watch::Watch;
 /// A store that lives as long as its value.
 #[derive(Debug)]
 pub struct MemoryStore {
-    content: Mutex<Snapshot>,
+    content: Mutex<Content>,
     feed: Feed,
+}
+
+#[derive(Debug)]
+struct Content {
+    state: Snapshot,
+    answers: BTreeMap<AnswerKey, (Uin, Bytes)>,
+    tallies: Tallies,
+}
+
+impl Content {
+    /// Checks that a request was not answered before and that its answer has room.
+    fn check(&self, answer: &Answer) -> Result<(), CommitError> {
+        if let Some((_, value)) = self.answers.get(&answer.key) {
+            return Err(CommitError::Answered {
+                value: value.clone(),
+                revision: self.state.revision,
+            });
+        }
+        self.tallies.check(answer)
+    }
+
+    fn remember(&mut self, answer: Answer) {
+        self.tallies
+            .add(answer.account, answer::one(answer.value.len()));
+        self.answers
+            .insert(answer.key, (answer.account, answer.value));
+    }
 }
 
 impl MemoryStore {
@@ -26,13 +56,31 @@ impl MemoryStore {
 
     /// An empty store that keeps that many changes for watchers.
     pub fn with_retention(retention: Retention) -> MemoryStore {
+        MemoryStore::with(retention, AnswerBounds::default())
+    }
+
+    /// An empty store that remembers that many answers.
+    pub fn with_answers(bounds: AnswerBounds) -> MemoryStore {
+        MemoryStore::with(Retention::default(), bounds)
+    }
+
+    fn with(retention: Retention, bounds: AnswerBounds) -> MemoryStore {
         MemoryStore {
-            content: Mutex::default(),
+            content: Mutex::new(Content {
+                state: Snapshot::default(),
+                answers: BTreeMap::new(),
+                tallies: Tallies::new(bounds),
+            }),
             feed: Feed::new(Revision::ZERO, retention),
         }
     }
 
-    fn content(&self) -> MutexGuard<'_, Snapshot> {
+    /// How many answers are remembered.
+    pub fn answers(&self) -> Tally {
+        self.content().tallies.total()
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -46,17 +94,24 @@ impl Default for MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        Ok(self.content().clone())
+        Ok(self.content().state.clone())
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
         transaction.validate()?;
         let mut content = self.content();
-        transaction.check_guards(|key| content.entries.get(key).map(|entry| entry.revision))?;
-        let revision = content.revision.next();
-        content.revision = revision;
+        if let Some(answer) = &transaction.answer {
+            content.check(answer)?;
+        }
+        let state = &mut content.state;
+        transaction.check_guards(|key| state.entries.get(key).map(|entry| entry.revision))?;
+        let revision = state.revision.next();
+        state.revision = revision;
         for write in &transaction.writes {
-            apply(&mut content.entries, write, revision);
+            apply(&mut state.entries, write, revision);
+        }
+        if let Some(answer) = transaction.answer {
+            content.remember(answer);
         }
         // Published under the lock: the feed takes changes in the order of their revisions.
         self.feed.publish(vec![Change {
@@ -66,8 +121,35 @@ impl Store for MemoryStore {
         Ok(revision)
     }
 
+    async fn remember(&self, answer: Answer) -> Result<(), CommitError> {
+        answer.validate()?;
+        let mut content = self.content();
+        content.check(&answer)?;
+        content.remember(answer);
+        Ok(())
+    }
+
+    async fn forget_answers(
+        &self,
+        before: UnixMillis,
+        at_most: usize,
+    ) -> Result<usize, StoreError> {
+        let mut content = self.content();
+        for forgotten in 0..at_most {
+            let Some(oldest) = content.answers.first_entry() else {
+                return Ok(forgotten);
+            };
+            if oldest.key().made_at >= before {
+                return Ok(forgotten);
+            }
+            let (account, value) = oldest.remove();
+            content.tallies.subtract(account, answer::one(value.len()));
+        }
+        Ok(at_most)
+    }
+
     async fn watch(&self, from: Revision) -> Result<Watch, WatchError> {
-        let current = self.content().revision;
+        let current = self.content().state.revision;
         if from > current {
             return Err(WatchError::Future { current });
         }

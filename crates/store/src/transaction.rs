@@ -5,6 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::answer::Answer;
 use crate::error::CommitError;
 use crate::limits::{self, Limit};
 
@@ -97,6 +98,9 @@ pub struct Transaction {
     pub guards: Vec<Guard>,
     /// What is written; at least one write, no key twice.
     pub writes: Vec<Write>,
+    /// What is answered to the request that it is for, when that must not have a second effect:
+    /// nothing is written when the request was answered before.
+    pub answer: Option<Answer>,
 }
 
 impl Transaction {
@@ -109,6 +113,9 @@ impl Transaction {
     pub fn validate(&self) -> Result<(), CommitError> {
         if self.writes.is_empty() {
             return Err(CommitError::Empty);
+        }
+        if let Some(answer) = &self.answer {
+            answer.validate()?;
         }
         limits::check(Limit::Guards, self.guards.len())?;
         limits::check(Limit::Writes, self.writes.len())?;
@@ -184,8 +191,11 @@ mod tests {
     }
 
     fn check(writes: Vec<Write>) -> Result<(), CommitError> {
-        let guards = Vec::new();
-        Transaction { guards, writes }.validate()
+        Transaction {
+            writes,
+            ..Transaction::default()
+        }
+        .validate()
     }
 
     fn too_large(result: &Result<(), CommitError>) -> Option<Limit> {
@@ -233,6 +243,7 @@ mod tests {
         let transaction = |guards| Transaction {
             guards,
             writes: vec![put("k", 0)],
+            ..Transaction::default()
         };
         let many = vec![guard("k"); Limit::Guards.max() + 1];
         assert_eq!(

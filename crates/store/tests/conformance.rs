@@ -5,21 +5,25 @@ use std::path::Path;
 use proptest::prelude::*;
 use store::conformance::{self, apply};
 use store::{
-    Change, CommitError, Guard, MemoryStore, Retention, Revision, Snapshot, SqliteOptions,
-    SqliteStore, Store, Transaction, WatchError, Write,
+    AnswerBounds, Change, CommitError, Guard, MemoryStore, Retention, Revision, Snapshot,
+    SqliteOptions, SqliteStore, Store, Transaction, WatchError, Write,
 };
 
-fn sqlite(folder: &Path) -> impl FnMut() -> SqliteStore {
+fn sqlite(folder: &Path) -> impl FnMut(AnswerBounds) -> SqliteStore {
     let mut number = 0;
-    move || {
+    move |answers| {
         number += 1;
-        SqliteStore::open(&folder.join(format!("{number}.db"))).unwrap()
+        let options = SqliteOptions {
+            answers,
+            ..SqliteOptions::default()
+        };
+        SqliteStore::open_with(&folder.join(format!("{number}.db")), options).unwrap()
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn memory_conforms() {
-    conformance::run(MemoryStore::new).await;
+    conformance::run(MemoryStore::with_answers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -87,6 +91,7 @@ fn transaction(
     Transaction {
         guards: guards.collect(),
         writes: writes.collect(),
+        ..Transaction::default()
     }
 }
 
@@ -169,6 +174,13 @@ const SMALL: Retention = Retention {
     bytes: 1024,
 };
 
+fn small() -> SqliteOptions {
+    SqliteOptions {
+        retention: SMALL,
+        ..SqliteOptions::default()
+    }
+}
+
 #[tokio::test]
 async fn changes_beyond_the_retention_are_compacted() {
     let memory = MemoryStore::with_retention(SMALL);
@@ -177,7 +189,7 @@ async fn changes_beyond_the_retention_are_compacted() {
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
-    let options = SqliteOptions { retention: SMALL };
+    let options = small();
     let store = SqliteStore::open_with(&path, options).unwrap();
     commit_some(&store, 12).await;
     drop(store);
@@ -189,7 +201,7 @@ async fn changes_beyond_the_retention_are_compacted() {
 async fn a_large_change_compacts_those_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
-    let options = SqliteOptions { retention: SMALL };
+    let options = small();
     let store = SqliteStore::open_with(&path, options).unwrap();
     commit_some(&store, 2).await;
     let large = conformance::put("large", &"x".repeat(2 * SMALL.bytes));

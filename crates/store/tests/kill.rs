@@ -11,10 +11,14 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
+use model::{Uin, UnixMillis};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::conformance::{apply, put, writes};
-use store::{Retention, Revision, Snapshot, SqliteOptions, SqliteStore, Store, StoreError};
+use store::{
+    Answer, AnswerBounds, AnswerKey, CommitError, Retention, Revision, Snapshot, SqliteOptions,
+    SqliteStore, Store, StoreError, Tally, Transaction,
+};
 use tokio::task::JoinSet;
 
 const FILE: &str = "STORE_KILL_FILE";
@@ -29,6 +33,14 @@ const KEEP_ALL: SqliteOptions = SqliteOptions {
         changes: usize::MAX,
         bytes: usize::MAX,
     },
+    answers: AnswerBounds {
+        total: UNBOUNDED,
+        per_account: UNBOUNDED,
+    },
+};
+const UNBOUNDED: Tally = Tally {
+    answers: u64::MAX,
+    bytes: u64::MAX,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,8 +75,8 @@ async fn acknowledged_transactions_survive_a_kill() {
     }
 }
 
-/// Every transaction puts `own/<name>` and `twin/<name>`, each only once, so a store of whole
-/// transactions has two keys per revision.
+/// Every transaction puts `own/<name>` and `twin/<name>`, each only once, and an answer, so a store of
+/// whole transactions has two keys and an answer per revision.
 async fn check(path: &Path, acknowledged: &BTreeSet<String>) {
     let store = SqliteStore::open_with(path, KEEP_ALL).unwrap();
     let snapshot = store.snapshot().await.unwrap();
@@ -73,6 +85,15 @@ async fn check(path: &Path, acknowledged: &BTreeSet<String>) {
         assert!(own.is_some(), "{name} was acknowledged and is lost");
     }
     assert_eq!(snapshot.entries.len() as u64, 2 * snapshot.revision.0);
+    assert_eq!(store.stats().answers, snapshot.revision.0);
+    let revision = snapshot.revision;
+    for key in snapshot.entries.keys() {
+        if let Some(name) = key.strip_prefix("own/") {
+            let value = name.to_owned().into();
+            let again = store.remember(answer(name)).await;
+            assert_eq!(again, Err(CommitError::Answered { value, revision }));
+        }
+    }
     for (key, entry) in &snapshot.entries {
         if let Some(name) = key.strip_prefix("own/") {
             let twin = snapshot.entries.get(&format!("twin/{name}"));
@@ -101,12 +122,34 @@ async fn commit_until_killed(path: &Path, round: &str) {
                     put(&format!("own/{name}"), &name),
                     put(&format!("twin/{name}"), &name),
                 ];
-                store.commit(writes(pair)).await.unwrap();
+                let transaction = Transaction {
+                    answer: Some(answer(&name)),
+                    ..writes(pair)
+                };
+                store.commit(transaction).await.unwrap();
                 println!("acknowledged {name}");
             }
         });
     }
     writers.join_all().await;
+}
+
+/// The answer of a transaction: a request of its own, told apart by the number and the round.
+fn answer(name: &str) -> Answer {
+    let mut parts = name.split('/').map(|part| part.parse::<u64>().unwrap());
+    let mut part = || parts.next().unwrap().to_be_bytes();
+    let (round, writer, number) = (part(), part(), part());
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&round);
+    digest[8..16].copy_from_slice(&writer);
+    Answer {
+        key: AnswerKey {
+            made_at: UnixMillis(i64::from_be_bytes(number)),
+            digest,
+        },
+        account: Uin(1),
+        value: name.to_owned().into(),
+    }
 }
 
 /// The child process, killed at the latest when it is dropped.

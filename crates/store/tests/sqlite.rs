@@ -5,9 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use model::{Uin, UnixMillis};
 use rusqlite::Connection;
-use store::conformance::{put, writes};
-use store::{Revision, SqliteStore, Store, StoreError};
+use store::conformance::{answer, bounds, put, writes};
+use store::{
+    CommitError, Full, Revision, SqliteOptions, SqliteStore, Store, StoreError, Transaction,
+};
 use tokio::task::JoinSet;
 
 fn shell(path: &Path) -> Connection {
@@ -184,4 +187,70 @@ async fn a_caller_that_stops_waiting_does_not_disturb_others() {
     let revision = store.commit(writes([put("b", "1")])).await.unwrap();
     assert_eq!(revision, Revision(2));
     assert_eq!(store.snapshot().await.unwrap().entries.len(), 2);
+}
+
+#[tokio::test]
+async fn answers_survive_a_restart_with_their_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let options = SqliteOptions {
+        answers: bounds((3, 100), (2, 100)),
+        ..SqliteOptions::default()
+    };
+    let open = || SqliteStore::open_with(&path, options).unwrap();
+    let (one, other) = (Uin(u64::MAX), Uin(2));
+    let store = open();
+    let created = Transaction {
+        answer: Some(answer(one, 1, 1, "created")),
+        ..writes([put("a", "1")])
+    };
+    store.commit(created.clone()).await.unwrap();
+    store.remember(answer(one, 1, 2, "refused")).await.unwrap();
+    store.remember(answer(other, 2, 3, "else")).await.unwrap();
+    drop(store);
+    let store = open();
+    let stats = store.stats();
+    assert_eq!((stats.answers, stats.answer_bytes), (3, 18));
+    let revision = Revision(1);
+    let answered = |value: &'static str| CommitError::Answered {
+        value: value.into(),
+        revision,
+    };
+    assert_eq!(store.commit(created).await, Err(answered("created")));
+    let again = store.remember(answer(one, 1, 2, "again")).await;
+    assert_eq!(again, Err(answered("refused")));
+    let full = store.remember(answer(one, 3, 4, "")).await;
+    let full_for_one = CommitError::AnswersFull(Full::Account(one));
+    assert_eq!(full, Err(full_for_one));
+    assert_eq!(store.forget_answers(UnixMillis(2), 10).await.unwrap(), 2);
+    drop(store);
+    let store = open();
+    store.remember(answer(one, 3, 4, "")).await.unwrap();
+    assert_eq!(store.stats().answers, 2);
+    assert_eq!(store.snapshot().await.unwrap().entries.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_cost_no_sync_of_their_own() {
+    const CLIENTS: u8 = 64;
+    const COMMITS: i64 = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteStore::open(&folder.path().join("state.db")).unwrap());
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let store = Arc::clone(&store);
+        clients.spawn(async move {
+            for number in 0..COMMITS {
+                let transaction = Transaction {
+                    answer: Some(answer(Uin(1), number, client, "{}")),
+                    ..writes([put(&format!("k/{client}/{number}"), "{}")])
+                };
+                store.commit(transaction).await.unwrap();
+            }
+        });
+    }
+    clients.join_all().await;
+    let stats = store.stats();
+    assert_eq!(stats.answers, stats.transactions);
+    assert!(stats.batches <= stats.transactions / 2, "{stats:?}");
 }

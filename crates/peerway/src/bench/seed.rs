@@ -362,8 +362,8 @@ impl Sink {
     fn commit(&mut self) {
         let store = Arc::clone(&self.store);
         let transaction = Transaction {
-            guards: Vec::new(),
             writes: std::mem::take(&mut self.writes),
+            ..Transaction::default()
         };
         self.running
             .spawn(async move { store.commit(transaction).await });

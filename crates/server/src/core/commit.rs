@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use model::{VpcId, World};
 use store::record::{Key, Record};
 use store::{CommitError, Guard, Revision, Store, Transaction, Watch, Write};
@@ -21,7 +22,7 @@ use crate::catalog::Catalog;
 use crate::error::{OpenError, StateError, UseCaseError};
 
 /// How often a decision is made again before the caller is told to come back.
-const ATTEMPTS: u32 = 64;
+pub(super) const ATTEMPTS: u32 = 64;
 
 /// The longest random pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
@@ -37,7 +38,9 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(catalog: &'a Catalog) -> Draft<'a> {
+    pub(super) fn new(catalog: &'a Catalog) -> Draft<'a> {
+        #[cfg(test)]
+        super::tests::history::decided_on(catalog.revision());
         Draft {
             catalog,
             guards: BTreeMap::new(),
@@ -77,7 +80,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn finish(self) -> Option<Transaction> {
+    pub(super) fn finish(self) -> Option<Transaction> {
         if self.writes.is_empty() {
             return None;
         }
@@ -87,8 +90,19 @@ impl<'a> Draft<'a> {
                 .map(|(key, expected)| Guard { key, expected })
                 .collect(),
             writes: self.writes.into_values().collect(),
+            answer: None,
         })
     }
+}
+
+/// What a commit came to.
+pub(super) enum Settled {
+    /// It is done.
+    Committed,
+    /// Somebody else was first: decide again.
+    Again,
+    /// The request was answered before.
+    Answered(Bytes),
 }
 
 impl Core {
@@ -104,28 +118,51 @@ impl Core {
     {
         for attempt in 0..ATTEMPTS {
             let catalog = self.catalog();
-            #[cfg(test)]
-            super::tests::history::decided_on(catalog.revision());
             let mut draft = Draft::new(&catalog);
             let outcome = decision(&mut draft)?;
             let Some(transaction) = draft.finish() else {
                 return Ok(outcome);
             };
-            match self.store.commit(transaction).await {
-                Ok(revision) => {
-                    self.reach(revision).await?;
-                    return Ok(outcome);
+            let committed = self.store.commit(transaction).await;
+            match self.settle(committed, catalog.revision(), attempt).await? {
+                Settled::Committed => return Ok(outcome),
+                Settled::Again => {}
+                Settled::Answered(_) => {
+                    let reason = "what no request asked for was answered before".to_owned();
+                    return Err(UseCaseError::Internal(reason).into());
                 }
-                Err(CommitError::Conflict { found, .. }) => {
-                    let passed = catalog.revision().next();
-                    self.reach(found.map_or(passed, |found| found.max(passed)))
-                        .await?;
-                    pause(attempt).await;
-                }
-                Err(error) => return Err(commit_failed(error).into()),
             }
         }
         Err(UseCaseError::Busy.into())
+    }
+
+    /// What a commit came to. The catalog has followed: to what was written, or past what came
+    /// between.
+    pub(super) async fn settle(
+        &self,
+        committed: Result<Revision, CommitError>,
+        decided_on: Revision,
+        attempt: u32,
+    ) -> Result<Settled, UseCaseError> {
+        match committed {
+            Ok(revision) => {
+                self.reach(revision).await?;
+                Ok(Settled::Committed)
+            }
+            Err(CommitError::Conflict { found, .. }) => {
+                let passed = decided_on.next();
+                self.reach(found.map_or(passed, |found| found.max(passed)))
+                    .await?;
+                pause(attempt).await;
+                Ok(Settled::Again)
+            }
+            Err(CommitError::Answered { value, revision }) => {
+                self.reach(revision).await?;
+                Ok(Settled::Answered(value))
+            }
+            Err(CommitError::AnswersFull(full)) => Err(UseCaseError::AnswersFull(full)),
+            Err(error) => Err(commit_failed(error)),
+        }
     }
 
     /// Waits until the catalog stands at a revision or behind it.
@@ -140,9 +177,11 @@ impl Core {
 
 fn commit_failed(error: CommitError) -> UseCaseError {
     match error {
-        CommitError::Conflict { .. } | CommitError::Backend(_) | CommitError::Unknown(_) => {
-            StateError::from(error).into()
-        }
+        CommitError::Conflict { .. }
+        | CommitError::Answered { .. }
+        | CommitError::AnswersFull(_)
+        | CommitError::Backend(_)
+        | CommitError::Unknown(_) => StateError::from(error).into(),
         CommitError::TooLarge { .. }
         | CommitError::InvalidKey(_)
         | CommitError::DuplicateKey(_)

@@ -1,7 +1,8 @@
 //! The use cases: every decision about the state, each made on one catalog and committed with
 //! guards on what it was based on.
 //!
-//! [`Core::execute`] takes the commands of the callers, the other methods serve operators, gateways
+//! [`Core::execute`] takes the commands of the callers, [`Core::execute_once`] those that come with
+//! requests which may be repeated; the other methods serve operators, gateways
 //! and the reconcilers. Nothing here listens, polls or waits for gateways. Start with `commit` for how
 //! a decision becomes durable, then `peering` for the decisions that matter.
 
@@ -14,6 +15,7 @@ mod key;
 mod list;
 mod monitor;
 mod number;
+mod once;
 mod peering;
 mod removal;
 mod route;
@@ -46,10 +48,12 @@ use list::Lists;
 pub use account::AccountCreate;
 pub(crate) use authorise::policy_action;
 pub use authorise::{Caller, NotAuthorised};
+use commit::Draft;
 pub use gateway::GatewayJoin;
 pub(crate) use gateway::has_had_gateway;
 pub use hosts::Hosts;
 pub use key::{CreatedKey, KeyCreate, LONGEST_GRACE};
+pub use once::{Decided, Execution, Render};
 pub use sub_account::SubAccountCreate;
 
 /// What is configured about the rules.
@@ -246,7 +250,7 @@ impl Core {
     /// Decides a command that changes something.
     fn write(
         &self,
-        draft: &mut commit::Draft<'_>,
+        draft: &mut Draft<'_>,
         caller: Uin,
         command: &Command,
     ) -> Result<Outcome, UseCaseError> {

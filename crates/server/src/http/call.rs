@@ -204,6 +204,10 @@ fn invalid(name: &str, reason: &str) -> ApiError {
 fn api_error(error: UseCaseError, action: &str) -> ApiError {
     match error {
         UseCaseError::Domain(error) => ApiError::Domain(error),
+        UseCaseError::AnswersFull(full) => {
+            tracing::warn!(action, %full, "no room to remember an answer");
+            ApiError::TooManyRequests("there is no room to remember the answer".to_owned())
+        }
         UseCaseError::Busy => {
             tracing::warn!(action, "too many competing changes");
             ApiError::Unavailable

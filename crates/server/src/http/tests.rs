@@ -127,8 +127,8 @@ async fn a_disabled_key_is_as_good_as_unknown() {
     let mut key = api.core.catalog().key("AKIDone").unwrap().clone();
     key.status = KeyStatus::Disabled;
     let transaction = store::Transaction {
-        guards: Vec::new(),
         writes: vec![store::record::Record::from(key).put()],
+        ..store::Transaction::default()
     };
     let revision = api.store.commit(transaction).await.unwrap();
     let mut revisions = api.core.revisions();

@@ -4,6 +4,7 @@
 //! groups; [`reader`] serves snapshots and old changes from a connection of its own, so that
 //! reading never waits for the disk's sync; [`schema`] guards the file.
 
+mod answers;
 pub(crate) mod reader;
 pub(crate) mod schema;
 mod writer;
@@ -14,9 +15,11 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use model::UnixMillis;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Store;
+use crate::answer::{Answer, AnswerBounds};
 use crate::error::{BackendError, CommitError, StoreError, WatchError};
 use crate::feed::{Feed, Retention};
 use crate::transaction::{Revision, Snapshot, Transaction};
@@ -30,6 +33,8 @@ use writer::{Counters, Request, Writer};
 pub struct SqliteOptions {
     /// The changes kept in the file, for watches from old revisions.
     pub retention: Retention,
+    /// How many answers are remembered.
+    pub answers: AnswerBounds,
 }
 
 /// Counts of a store since it was opened.
@@ -43,6 +48,10 @@ pub struct Stats {
     pub batches: u64,
     /// The most transactions committed together.
     pub largest_batch: u64,
+    /// Answers that are remembered.
+    pub answers: u64,
+    /// The bytes of their values.
+    pub answer_bytes: u64,
 }
 
 /// The changes that are also kept in memory, for watchers that keep up.
@@ -81,7 +90,13 @@ impl SqliteStore {
     pub fn open_with(path: &Path, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
         let lock = schema::lock(path)?;
         let connection = schema::open_writer(path, &schema::STATE)?;
-        let writer = Writer::open(connection, lock, options.retention, FEED_RETENTION)?;
+        let writer = Writer::open(
+            connection,
+            lock,
+            options.retention,
+            FEED_RETENTION,
+            options.answers,
+        )?;
         let reader = Reader::open(path)?;
         let (feed, counters) = (writer.feed(), writer.counters());
         let (queue, requests) = mpsc::channel(writer::QUEUE_TRANSACTIONS);
@@ -106,7 +121,25 @@ impl SqliteStore {
             conflicts: counters.conflicts.load(Ordering::Relaxed),
             batches: counters.batches.load(Ordering::Relaxed),
             largest_batch: counters.largest_batch.load(Ordering::Relaxed),
+            answers: counters.answers.load(Ordering::Relaxed),
+            answer_bytes: counters.answer_bytes.load(Ordering::Relaxed),
         }
+    }
+
+    async fn send(&self, request: Request) -> Result<(), BackendError> {
+        let queue = self.queue.as_ref().expect("taken by drop alone");
+        let sent = queue.send(request).await;
+        sent.map_err(|_| BackendError::new("committing", WriterGone))
+    }
+
+    async fn write(&self, transaction: Transaction) -> Result<Revision, CommitError> {
+        let (reply, outcome) = oneshot::channel();
+        let request = Request::Commit { transaction, reply };
+        self.send(request).await.map_err(CommitError::Backend)?;
+        outcome.await.unwrap_or_else(|_| {
+            let gone = BackendError::new("committing", WriterGone);
+            Err(CommitError::Unknown(gone))
+        })
     }
 }
 
@@ -118,17 +151,32 @@ impl Store for SqliteStore {
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
         transaction.validate()?;
+        self.write(transaction).await
+    }
+
+    async fn remember(&self, answer: Answer) -> Result<(), CommitError> {
+        answer.validate()?;
+        let remembering = Transaction {
+            answer: Some(answer),
+            ..Transaction::default()
+        };
+        self.write(remembering).await.map(drop)
+    }
+
+    async fn forget_answers(
+        &self,
+        before: UnixMillis,
+        at_most: usize,
+    ) -> Result<usize, StoreError> {
         let (reply, outcome) = oneshot::channel();
-        let request = Request { transaction, reply };
-        let queue = self.queue.as_ref().expect("taken by drop alone");
-        queue
-            .send(request)
-            .await
-            .map_err(|_| CommitError::Backend(BackendError::new("committing", WriterGone)))?;
-        outcome.await.unwrap_or_else(|_| {
-            let gone = BackendError::new("committing", WriterGone);
-            Err(CommitError::Unknown(gone))
-        })
+        let request = Request::Forget {
+            before,
+            at_most,
+            reply,
+        };
+        self.send(request).await?;
+        let outcome = outcome.await;
+        Ok(outcome.map_err(|_| BackendError::new("forgetting answers", WriterGone))??)
     }
 
     async fn watch(&self, from: Revision) -> Result<Watch, WatchError> {

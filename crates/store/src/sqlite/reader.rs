@@ -159,7 +159,7 @@ fn revision_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
 }
 
 /// A value as it was put: text and blobs alike, `None` for NULL.
-fn value_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Bytes>> {
+pub(super) fn value_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Bytes>> {
     match row.get_ref(column)? {
         ValueRef::Null => Ok(None),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(Bytes::copy_from_slice(bytes))),

@@ -1,7 +1,8 @@
 //! The file: its lock, its mode, its schema and the migrations that lead to it.
 //!
 //! Readable with the `sqlite3` shell: `SELECT * FROM entry` is the state, `change` the recent
-//! transactions (a NULL value is a deletion), `meta` the two revisions that bound them.
+//! transactions (a NULL value is a deletion), `meta` the two revisions that bound them, `answer` what
+//! was answered to requests that must not have a second effect.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -30,7 +31,8 @@ pub(super) const STATE: Format = Format {
     configure,
 };
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE entry (
         key TEXT NOT NULL PRIMARY KEY,
         value NOT NULL,
@@ -48,7 +50,17 @@ const MIGRATIONS: &[&str] = &["
         value INTEGER NOT NULL
     ) WITHOUT ROWID;
     INSERT INTO meta (name, value) VALUES ('revision', 0), ('compacted', 0);
-"];
+",
+    "
+    CREATE TABLE answer (
+        made_at INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        account INTEGER NOT NULL,
+        value NOT NULL,
+        PRIMARY KEY (made_at, digest)
+    ) WITHOUT ROWID;
+",
+];
 
 /// Pages of 4 KiB in the log at which SQLite copies them to the database: 32 MiB.
 const CHECKPOINT_PAGES: i64 = 8192;
@@ -255,6 +267,29 @@ mod tests {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
         });
         assert_eq!(row, Ok((1, 8)));
+    }
+
+    #[test]
+    fn a_file_from_before_answers_were_remembered_keeps_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let first = format(&MIGRATIONS[..1]);
+        let connection = open_writer(&path, &first).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO entry VALUES ('vpc/1', '{}', 1); \
+                 INSERT INTO change VALUES (1, 0, 'vpc/1', '{}'); \
+                 UPDATE meta SET value = 1 WHERE name = 'revision'",
+            )
+            .unwrap();
+        assert_eq!(version_of(&connection), 1);
+        drop(connection);
+        let connection = open_writer(&path, &STATE).unwrap();
+        assert_eq!(version_of(&connection), MIGRATIONS.len() as i64);
+        let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let kept = "SELECT count(*) FROM entry WHERE key = 'vpc/1' AND value = '{}'";
+        assert_eq!(count(kept), Ok(1));
+        assert_eq!(count("SELECT count(*) FROM answer"), Ok(0));
     }
 
     #[test]

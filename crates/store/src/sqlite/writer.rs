@@ -10,15 +10,18 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use model::UnixMillis;
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
+use crate::answer::{AnswerBounds, Tally};
 use crate::error::{BackendError, CommitError, StoreError};
 use crate::feed::{Feed, Retention};
 use crate::transaction::{Change, Revision, Transaction, Write};
 
+use super::answers::Answers;
 use super::reader::{read_log_sizes, read_meta, read_revisions, to_sql};
 
 /// Transactions that wait for the writer at most; further callers wait for room.
@@ -27,10 +30,19 @@ pub(super) const QUEUE_TRANSACTIONS: usize = 512;
 /// Transactions committed together at most.
 const BATCH_TRANSACTIONS: usize = 512;
 
-/// A transaction on its way to the writer, and the way back.
-pub(super) struct Request {
-    pub(super) transaction: Transaction,
-    pub(super) reply: oneshot::Sender<Result<Revision, CommitError>>,
+/// What the writer is asked for, and the way back.
+pub(super) enum Request {
+    /// To commit a transaction. One without writes only remembers its answer.
+    Commit {
+        transaction: Transaction,
+        reply: Reply,
+    },
+    /// To forget answers.
+    Forget {
+        before: UnixMillis,
+        at_most: usize,
+        reply: oneshot::Sender<Result<usize, BackendError>>,
+    },
 }
 
 /// Counts since the store was opened.
@@ -40,6 +52,8 @@ pub(super) struct Counters {
     pub(super) conflicts: AtomicU64,
     pub(super) batches: AtomicU64,
     pub(super) largest_batch: AtomicU64,
+    pub(super) answers: AtomicU64,
+    pub(super) answer_bytes: AtomicU64,
 }
 
 impl Counters {
@@ -49,6 +63,11 @@ impl Counters {
         self.largest_batch
             .fetch_max(transactions, Ordering::Relaxed);
     }
+
+    fn set_answers(&self, total: Tally) {
+        self.answers.store(total.answers, Ordering::Relaxed);
+        self.answer_bytes.store(total.bytes, Ordering::Relaxed);
+    }
 }
 
 /// The writing connection and what it knows of the content.
@@ -57,6 +76,7 @@ pub(super) struct Writer {
     revision: Revision,
     revisions: HashMap<String, Revision>,
     log: Log,
+    answers: Answers,
     feed: Arc<Feed>,
     counters: Arc<Counters>,
     /// Held as long as the connection is open.
@@ -130,7 +150,7 @@ enum Fate {
 #[error("the store stopped after a failed commit; restart to open it again")]
 struct Stopped;
 
-type Reply = oneshot::Sender<Result<Revision, CommitError>>;
+pub(super) type Reply = oneshot::Sender<Result<Revision, CommitError>>;
 
 /// A batch with its guards evaluated.
 #[derive(Default)]
@@ -146,27 +166,32 @@ impl Writer {
         lock: File,
         retention: Retention,
         feed_retention: Retention,
+        answers: AnswerBounds,
     ) -> Result<Writer, StoreError> {
         let read = || -> rusqlite::Result<_> {
             let revision = read_meta(&connection, "revision")?;
             let compacted = read_meta(&connection, "compacted")?;
             let revisions = read_revisions(&connection)?;
             let log = Log::read(&connection, retention)?;
-            Ok((revision, compacted, revisions, log))
+            let answers = Answers::read(&connection, answers)?;
+            Ok((revision, compacted, revisions, log, answers))
         };
-        let (revision, compacted, revisions, log) =
+        let (revision, compacted, revisions, log, answers) =
             read().map_err(|error| BackendError::new("reading the store", error))?;
         log.check(compacted, revision)?;
         if let Some((key, newer)) = revisions.iter().find(|(_, of_key)| **of_key > revision) {
             let reason = format!("`{key}` is of revision {newer}, the store of {revision}");
             return Err(StoreError::Corrupt(reason));
         }
+        let counters = Arc::new(Counters::default());
+        counters.set_answers(answers.total());
         Ok(Writer {
             revision,
             revisions,
             log,
+            answers,
             feed: Arc::new(Feed::new(revision, feed_retention)),
-            counters: Arc::default(),
+            counters,
             connection,
             _lock: lock,
         })
@@ -180,35 +205,60 @@ impl Writer {
         Arc::clone(&self.counters)
     }
 
-    /// Commits what comes until the queue is closed and empty.
+    /// Does what comes until the queue is closed and empty.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut requests = Vec::new();
         let mut fate = Fate::Usable;
         while queue.blocking_recv_many(&mut requests, BATCH_TRANSACTIONS) > 0 {
+            let mut transactions = Vec::with_capacity(requests.len());
+            let mut forgets = Vec::new();
+            for request in requests.drain(..) {
+                match request {
+                    Request::Commit { transaction, reply } => {
+                        transactions.push((transaction, reply));
+                    }
+                    Request::Forget {
+                        before,
+                        at_most,
+                        reply,
+                    } => forgets.push((before, at_most, reply)),
+                }
+            }
             match fate {
-                Fate::Usable => fate = self.commit(std::mem::take(&mut requests)),
+                Fate::Usable => fate = self.commit(transactions),
                 Fate::Broken => {
-                    for request in requests.drain(..) {
-                        let stopped = BackendError::new("committing", Stopped);
-                        answer(request.reply, Err(CommitError::Backend(stopped)));
+                    for (_, reply) in transactions {
+                        answer(reply, Err(CommitError::Backend(stopped())));
                     }
                 }
+            }
+            for (before, at_most, reply) in forgets {
+                let forgotten = match fate {
+                    Fate::Usable => self.forget(before, at_most, &mut fate),
+                    Fate::Broken => Err(stopped()),
+                };
+                // Whoever no longer waits asks again.
+                let _ = reply.send(forgotten);
             }
         }
     }
 
-    fn commit(&mut self, requests: Vec<Request>) -> Fate {
-        let batch = self.evaluate(requests);
-        if !batch.changes.is_empty() {
+    fn commit(&mut self, transactions: Vec<(Transaction, Reply)>) -> Fate {
+        let batch = self.evaluate(transactions);
+        if !batch.changes.is_empty() || self.answers.is_staged() {
             let compacted = self.log.compact();
             if let Err(error) = self.write(&batch.changes, compacted) {
                 return self.fail(batch, error);
             }
+            self.answers.written();
             self.counters.count_batch(batch.changes.len() as u64);
-            self.feed.publish(batch.changes);
+            self.counters.set_answers(self.answers.total());
+            if !batch.changes.is_empty() {
+                self.feed.publish(batch.changes);
+            }
         }
         for (reply, outcome) in batch.outcomes {
-            if outcome.is_err() {
+            if matches!(outcome, Err(CommitError::Conflict { .. })) {
                 self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
             }
             answer(reply, outcome);
@@ -217,23 +267,57 @@ impl Writer {
     }
 
     /// Evaluates each transaction on top of those before it and gives out revisions, in memory.
-    fn evaluate(&mut self, requests: Vec<Request>) -> Batch {
+    fn evaluate(&mut self, transactions: Vec<(Transaction, Reply)>) -> Batch {
         let mut batch = Batch::default();
-        for Request { transaction, reply } in requests {
-            let checked = transaction.check_guards(|key| self.revisions.get(key).copied());
-            let outcome = checked.map(|()| {
-                self.revision = self.revision.next();
-                let change = Change {
-                    revision: self.revision,
-                    writes: transaction.writes,
-                };
-                self.stage(&change);
-                batch.changes.push(change);
+        for (transaction, reply) in transactions {
+            let outcome = self.check(&transaction).map(|()| {
+                if let Some(answer) = transaction.answer {
+                    self.answers.stage(answer);
+                }
+                if !transaction.writes.is_empty() {
+                    self.revision = self.revision.next();
+                    let change = Change {
+                        revision: self.revision,
+                        writes: transaction.writes,
+                    };
+                    self.stage(&change);
+                    batch.changes.push(change);
+                }
                 self.revision
             });
             batch.outcomes.push((reply, outcome));
         }
         batch
+    }
+
+    fn check(&self, transaction: &Transaction) -> Result<(), CommitError> {
+        if let Some(answer) = &transaction.answer {
+            self.answers
+                .check(&self.connection, answer, self.revision)?;
+        }
+        transaction.check_guards(|key| self.revisions.get(key).copied())
+    }
+
+    fn forget(
+        &mut self,
+        before: UnixMillis,
+        at_most: usize,
+        fate: &mut Fate,
+    ) -> Result<usize, BackendError> {
+        let forgotten = self.answers.forget(&mut self.connection, before, at_most);
+        let failed = match forgotten {
+            Ok(count) => {
+                self.counters.set_answers(self.answers.total());
+                return Ok(count);
+            }
+            Err(error) => error,
+        };
+        let is_unknown = failed.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        if is_unknown || self.restore().is_err() {
+            error!(error = %failed, "forgetting answers failed; the store has stopped");
+            *fate = Fate::Broken;
+        }
+        Err(BackendError::new("forgetting answers", failed))
     }
 
     fn stage(&mut self, change: &Change) {
@@ -257,6 +341,7 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(before)?;
         write_changes(&transaction, changes).map_err(before)?;
+        self.answers.write(&transaction).map_err(before)?;
         set_meta(&transaction, "revision", self.revision).map_err(before)?;
         if let Some(compacted) = compacted {
             delete_changes(&transaction, compacted).map_err(before)?;
@@ -302,6 +387,8 @@ impl Writer {
         self.revision = read_meta(&self.connection, "revision")?;
         self.revisions = read_revisions(&self.connection)?;
         self.log = Log::read(&self.connection, self.log.retention)?;
+        self.answers.restore(&self.connection)?;
+        self.counters.set_answers(self.answers.total());
         Ok(())
     }
 }
@@ -313,6 +400,10 @@ enum Step {
     Before,
     /// In the commit itself.
     Commit,
+}
+
+fn stopped() -> BackendError {
+    BackendError::new("committing", Stopped)
 }
 
 /// A caller that no longer waits is no error.
@@ -362,7 +453,7 @@ fn set_meta(connection: &Connection, name: &str, revision: Revision) -> rusqlite
 }
 
 /// Text where it is text, so that the `sqlite3` shell shows it; a blob otherwise.
-struct StoredValue<'a>(&'a [u8]);
+pub(super) struct StoredValue<'a>(pub(super) &'a [u8]);
 
 impl ToSql for StoredValue<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -386,15 +477,20 @@ mod tests {
         let path = folder.join("state.db");
         let lock = schema::lock(&path).unwrap();
         let connection = schema::open_writer(&path, &schema::STATE).unwrap();
-        Writer::open(connection, lock, Retention::default(), Retention::default()).unwrap()
+        let (retention, bounds) = (Retention::default(), AnswerBounds::default());
+        Writer::open(connection, lock, retention, retention, bounds).unwrap()
     }
 
     type Answer = oneshot::Receiver<Result<Revision, CommitError>>;
 
-    fn request(key: &str, value_bytes: usize) -> (Request, Answer) {
+    fn request(key: &str, value_bytes: usize) -> ((Transaction, Reply), Answer) {
         let (reply, answer) = oneshot::channel();
         let transaction = writes([put(key, &"x".repeat(value_bytes))]);
-        (Request { transaction, reply }, answer)
+        ((transaction, reply), answer)
+    }
+
+    fn queued((transaction, reply): (Transaction, Reply)) -> Request {
+        Request::Commit { transaction, reply }
     }
 
     fn answered(mut answer: Answer) -> Result<Revision, CommitError> {
@@ -460,13 +556,13 @@ mod tests {
         let thread = std::thread::spawn(move || writer.run(requests));
         let (first, first_answer) = request("k", 1);
         queue
-            .blocking_send(first)
+            .blocking_send(queued(first))
             .unwrap_or_else(|_| panic!("the writer runs"));
         let outcome = first_answer.blocking_recv().unwrap();
         assert!(matches!(outcome, Err(CommitError::Unknown(_))));
         let (second, second_answer) = request("k", 1);
         queue
-            .blocking_send(second)
+            .blocking_send(queued(second))
             .unwrap_or_else(|_| panic!("the writer runs"));
         let outcome = second_answer.blocking_recv().unwrap();
         assert!(matches!(outcome, Err(CommitError::Backend(_))));

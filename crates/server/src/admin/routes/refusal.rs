@@ -38,9 +38,9 @@ impl From<UseCaseError> for Refusal {
     fn from(error: UseCaseError) -> Refusal {
         let status = match &error {
             UseCaseError::Domain(_) | UseCaseError::Operator(_) => StatusCode::BAD_REQUEST,
-            UseCaseError::Unavailable { .. } | UseCaseError::Busy => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            UseCaseError::Unavailable { .. }
+            | UseCaseError::AnswersFull(_)
+            | UseCaseError::Busy => StatusCode::SERVICE_UNAVAILABLE,
             UseCaseError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         // The operator is told the whole chain.

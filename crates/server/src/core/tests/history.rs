@@ -11,8 +11,8 @@ use futures::FutureExt;
 use model::{PeeringConnection, Quotas};
 use store::record::{Key, Record, decode};
 use store::{
-    Change, CommitError, Revision, Snapshot, Store, StoreError, Transaction, Watch, WatchError,
-    Write,
+    Answer, Change, CommitError, Revision, Snapshot, Store, StoreError, Transaction, Watch,
+    WatchError, Write,
 };
 
 use super::*;
@@ -396,6 +396,18 @@ impl Store for TracedStore {
             Err(_) => drop(self.conflicts.fetch_add(1, Ordering::Relaxed)),
         }
         result
+    }
+
+    async fn remember(&self, answer: Answer) -> Result<(), CommitError> {
+        self.inner.remember(answer).await
+    }
+
+    async fn forget_answers(
+        &self,
+        before: UnixMillis,
+        at_most: usize,
+    ) -> Result<usize, StoreError> {
+        self.inner.forget_answers(before, at_most).await
     }
 
     async fn watch(&self, from: Revision) -> Result<Watch, WatchError> {

@@ -12,6 +12,7 @@ mod invariants;
 mod judge;
 mod lists;
 mod networks;
+mod once;
 mod operator;
 mod peerings;
 mod plain;
