@@ -132,6 +132,15 @@ pub struct ServerArgs {
     /// How far a request's clock may be off, in seconds [default: 7200]
     #[arg(long, env = "PEERWAY_CLOCK_WINDOW_SECS", value_name = "SECS")]
     pub clock_window_secs: Option<u64>,
+    /// What the exact repetition of a request inside that window is answered [default: answer]. The
+    /// replay memory holds 1 000 000 requests, 200 000 of each account; when it is full new writes
+    /// are refused.
+    #[arg(long, env = "PEERWAY_REPLAY", value_name = "MODE")]
+    pub replay: Option<Replay>,
+    /// How many calls an account may make of each action in a second, unless `quota set` says
+    /// otherwise; 0 for any number [default: 100]
+    #[arg(long, env = "PEERWAY_RATE_LIMIT", value_name = "COUNT")]
+    pub rate_limit: Option<u32>,
     /// When a task that waits for gateways fails, in seconds, below 200 [default: 60]
     #[arg(long, env = "PEERWAY_TASK_TIMEOUT_SECS", value_name = "SECS")]
     pub task_timeout_secs: Option<u64>,
@@ -159,6 +168,16 @@ pub struct ServerArgs {
     /// How large the audit log may become before its oldest file goes, in MiB [default: 1024]
     #[arg(long, env = "PEERWAY_AUDIT_MAX_MIB", value_name = "MIB")]
     pub audit_max_mib: Option<u64>,
+}
+
+/// What a repetition is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Replay {
+    /// A write gets its first answer again, without a second effect; a read is answered anew.
+    Answer,
+    /// Code 4500, for reads as well.
+    Strict,
 }
 
 /// What completes tasks.

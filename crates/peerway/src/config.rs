@@ -9,10 +9,11 @@ use gateway::config::GatewayConfig;
 use model::admission::OverlapScope;
 use model::peering::REQUEST_LIFETIME;
 use serde::Deserialize;
+use server::Rate;
 use server::config::ServerConfig;
 use tempfile::TempDir;
 
-use crate::cli::{Dataplane, GatewayRunArgs, ServerArgs};
+use crate::cli::{Dataplane, GatewayRunArgs, Replay, ServerArgs};
 
 /// Where the server's operator socket is unless told otherwise.
 pub const ADMIN_SOCKET: &str = "/run/peerway/server.sock";
@@ -154,6 +155,14 @@ pub fn server(flags: ServerArgs, file: ServerArgs) -> anyhow::Result<ServerConfi
                 .or(file.clock_window_secs)
                 .unwrap_or(7200),
         ),
+        replay: match flags.replay.or(file.replay) {
+            Some(Replay::Strict) => server::config::Replay::Strict,
+            Some(Replay::Answer) | None => server::config::Replay::FirstAnswer,
+        },
+        rate_limit: flags
+            .rate_limit
+            .or(file.rate_limit)
+            .map_or(Rate::DEFAULT, Rate),
         task_timeout: Duration::from_secs(task_timeout_secs),
         request_lifetime,
         overlap: match flags.strict_overlap.or(file.strict_overlap) {
@@ -252,6 +261,21 @@ mod tests {
             let message = error.unwrap_err().to_string();
             assert!(message.contains("--request-lifetime-secs"), "{message}");
         }
+    }
+
+    #[test]
+    fn repetitions_and_rates_are_configured_by_flags_and_file() {
+        let default = server(ServerArgs::default(), ServerArgs::default()).unwrap();
+        assert_eq!(default.replay, server::config::Replay::FirstAnswer);
+        assert_eq!(default.rate_limit, Rate(100));
+        let file: File = toml::from_str("[server]\nreplay = 'strict'\nrate-limit = 7\n").unwrap();
+        let flags = ServerArgs {
+            rate_limit: Some(0),
+            ..ServerArgs::default()
+        };
+        let config = server(flags, file.server).unwrap();
+        assert_eq!(config.replay, server::config::Replay::Strict);
+        assert_eq!(config.rate_limit, Rate::UNLIMITED);
     }
 
     #[test]

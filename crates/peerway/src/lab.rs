@@ -129,6 +129,9 @@ impl Lab {
             &format!("{SERVER_ADDRESS}:{SYNC_PORT}"),
             "--admin-socket",
             &text(self.admin_socket()),
+            // A lab's tenants poll their tasks every few milliseconds.
+            "--rate-limit",
+            "1000",
         ]
         .map(str::to_owned)
         .to_vec();

@@ -9,12 +9,23 @@ use model::peering::REQUEST_LIFETIME;
 
 use crate::core::Dataplane;
 use crate::history::DEFAULT_MAX_BYTES;
+use crate::rate::Rate;
 
 /// The database in the state folder.
 pub const STATE_FILE: &str = "peerway.db";
 
 /// The master key in the state folder.
 pub const MASTER_KEY_FILE: &str = "master.key";
+
+/// What an exact repetition of a request is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Replay {
+    /// What changes something gets its first answer again, a read is answered anew.
+    #[default]
+    FirstAnswer,
+    /// It is refused.
+    Strict,
+}
 
 /// The configuration of one server process.
 #[derive(Debug, Clone)]
@@ -38,6 +49,10 @@ pub struct ServerConfig {
     pub tls_names: Vec<String>,
     /// How far a request's timestamp may be from the server's clock.
     pub clock_window: Duration,
+    /// What an exact repetition inside that window is answered.
+    pub replay: Replay,
+    /// How many calls an account may make of each action, unless it has a limit of its own.
+    pub rate_limit: Rate,
     /// When a running task fails; clients give up after 200 s.
     pub task_timeout: Duration,
     /// How long a request of another account waits for consent.
@@ -71,6 +86,8 @@ impl ServerConfig {
             seed_file: None,
             tls_names: Vec::new(),
             clock_window: Duration::from_secs(2 * 3600),
+            replay: Replay::default(),
+            rate_limit: Rate::DEFAULT,
             task_timeout: Duration::from_secs(60),
             request_lifetime: REQUEST_LIFETIME,
             overlap: OverlapScope::default(),

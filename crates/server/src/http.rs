@@ -1,12 +1,13 @@
 //! The public listener: `/v2/index.php` of the legacy API, `/healthz` and `/metrics`.
 //!
-//! A call goes through [`PublicApi::respond`]: parameters, signature, clock window, command, use
-//! case, answer. What a parameter or an action means is `api`'s business, what happens is the
+//! A call goes through [`PublicApi::respond`]: parameters, signature, clock window, rate, command,
+//! use case, answer. What a parameter or an action means is `api`'s business, what happens is the
 //! core's. Every answer of the API has HTTP status 200, because clients hide the body of any other.
 
 mod audited;
 mod authenticate;
 mod call;
+mod repetition;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::tencent::signature::PATH;
-use api::tencent::{CONTENT_TYPE, Limits, ParameterLimits, Rows};
+use api::tencent::{ApiError, CONTENT_TYPE, Limits, ParameterLimits, Rows, render_error};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -27,11 +28,15 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
+use crate::config::Replay;
 use crate::core::Core;
 use crate::listener::{self, Lifetime, Pings};
+use crate::rate::{Buckets, Rate};
 use crate::sync::Sessions;
 use crate::telemetry::Telemetry;
 use audited::Remote;
+use repetition::Reads;
+pub(crate) use repetition::forget;
 
 /// Connections that may be open at once.
 const CONNECTIONS: usize = 4096;
@@ -51,24 +56,37 @@ pub struct PublicApi {
     telemetry: Arc<Telemetry>,
     rows: Rows,
     audit: Audit,
-    limits: Limits,
+    options: ApiOptions,
     parameter_limits: ParameterLimits,
-    clock_window: Duration,
     body_time_limit: Duration,
+    buckets: Buckets,
+    reads: Reads,
+}
+
+/// What is configured about the API.
+#[derive(Debug, Clone, Copy)]
+pub struct ApiOptions {
+    /// Of the dialect.
+    pub limits: Limits,
+    /// How far a timestamp may be from the server's clock.
+    pub clock_window: Duration,
+    /// What a repetition is answered.
+    pub replay: Replay,
+    /// How many calls an account may make of each action, unless it has a limit of its own.
+    pub rate_limit: Rate,
 }
 
 /// An answer on its way out.
 pub type Answer = Response<Full<Bytes>>;
 
 impl PublicApi {
-    /// Puts the API together. `clock_window` is how far a timestamp may be from the server's clock.
+    /// Puts the API together.
     pub fn new(
         core: Arc<Core>,
         sessions: Arc<Sessions>,
         telemetry: Arc<Telemetry>,
         audit: Audit,
-        limits: Limits,
-        clock_window: Duration,
+        options: ApiOptions,
     ) -> PublicApi {
         PublicApi {
             core,
@@ -76,10 +94,11 @@ impl PublicApi {
             telemetry,
             rows: Rows::default(),
             audit,
-            limits,
+            options,
             parameter_limits: ParameterLimits::default(),
-            clock_window,
             body_time_limit: BODY_TIME_LIMIT,
+            buckets: Buckets::default(),
+            reads: Reads::default(),
         }
     }
 
@@ -142,6 +161,12 @@ async fn serve_connection(
     let Some(tls) = tls else {
         return listener::serve_http1(stream, service, stop).await;
     };
+    if listener::speaks_plain_http(&stream, &stop).await {
+        let refuse = service_fn(async |request: Request<Incoming>| {
+            Ok::<_, Infallible>(refuse_plain_http(request.uri().path()))
+        });
+        return listener::serve_http1(stream, refuse, stop).await;
+    }
     let Some(stream) = listener::handshake(&tls, stream, remote, &stop).await else {
         return;
     };
@@ -152,7 +177,18 @@ async fn serve_connection(
     }
 }
 
-fn json(status: StatusCode, body: Vec<u8>) -> Answer {
+/// What a client is told that speaks plain HTTP where TLS is spoken.
+fn refuse_plain_http(path: &str) -> Answer {
+    let mut answer = match path {
+        PATH => json(StatusCode::OK, render_error(&ApiError::Protocol).into()),
+        _ => not_found(),
+    };
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    answer
+}
+
+fn json(status: StatusCode, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::from(body));
     *answer.status_mut() = status;
     let media_type = HeaderValue::from_static(CONTENT_TYPE);

@@ -17,6 +17,7 @@ pub mod error;
 pub mod history;
 pub mod http;
 mod listener;
+mod rate;
 pub mod reconcile;
 pub mod sealing;
 pub mod seed;
@@ -26,4 +27,5 @@ pub mod telemetry;
 pub mod tls;
 
 pub use crate::core::Dataplane;
+pub use crate::rate::Rate;
 pub use crate::server::{RunError, Server, StartError, build, build_with_clock};

@@ -117,6 +117,18 @@ pub(crate) async fn handshake(
     }
 }
 
+/// Whether the client begins with plain HTTP instead of a TLS handshake. Nothing is read; the bound
+/// on time is that of the handshake.
+pub(crate) async fn speaks_plain_http(stream: &TcpStream, stop: &CancellationToken) -> bool {
+    let mut first = [0];
+    let peek = tokio::time::timeout(HANDSHAKE_TIME_LIMIT, stream.peek(&mut first));
+    // A TLS record of a handshake begins with 22 (RFC 8446, section 5.1), a method with a letter.
+    match stop.run_until_cancelled(peek).await {
+        Some(Ok(Ok(1))) => first[0].is_ascii_uppercase(),
+        Some(Ok(Ok(_) | Err(_)) | Err(_)) | None => false,
+    }
+}
+
 /// Whether the client chose HTTP/2 in the handshake.
 pub(crate) fn chose_http2(stream: &TlsStream<TcpStream>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"h2")

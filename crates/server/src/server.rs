@@ -23,7 +23,7 @@ use crate::config::{MASTER_KEY_FILE, STATE_FILE, ServerConfig};
 use crate::core::{Core, Rules};
 use crate::error::OpenError;
 use crate::history::{self, History};
-use crate::http::{self, PublicApi};
+use crate::http::{self, ApiOptions, PublicApi};
 use crate::listener::Lifetime;
 use crate::reconcile;
 use crate::sealing::{MasterKey, MasterKeyError};
@@ -191,8 +191,12 @@ pub async fn build_with_clock(
         Arc::clone(&sessions),
         Arc::clone(&telemetry),
         audit.clone(),
-        limits(&config),
-        config.clock_window,
+        ApiOptions {
+            limits: limits(&config),
+            clock_window: config.clock_window,
+            replay: config.replay,
+            rate_limit: config.rate_limit,
+        },
     ));
     let admin = Admin {
         core: Arc::clone(&core),
@@ -285,6 +289,7 @@ impl Server {
         ));
         lifetime.spawn(admin::serve(admin.0, admin.1, lifetime.clone()));
         let stop = lifetime.stop.clone();
+        lifetime.spawn(http::forget(Arc::clone(&public), stop.clone()));
         let measure = history::run(Arc::clone(&core), Arc::clone(&sessions), stop.clone());
         lifetime.spawn(measure);
         lifetime.spawn(reconcile::run(Arc::clone(&core), sessions, stop));

@@ -51,6 +51,11 @@ impl Telemetry {
                 Some(Unit::Seconds),
                 "How long the answers to calls took.",
             ),
+            (
+                "peerway_api_repetitions_total",
+                None,
+                "Repetitions that were given their first answer, by action.",
+            ),
         ] {
             let text = SharedString::const_str(text);
             if unit.is_some() {
@@ -74,6 +79,15 @@ impl Telemetry {
         self.recorder
             .register_histogram(&timed, &METADATA)
             .record(took.as_secs_f64());
+    }
+
+    /// Counts a repetition that was given its first answer.
+    pub fn repetition(&self, action: &'static str) {
+        let action = Label::from_static_parts("action", action);
+        let counted = Key::from_parts("peerway_api_repetitions_total", vec![action]);
+        self.recorder
+            .register_counter(&counted, &METADATA)
+            .increment(1);
     }
 
     /// Folds the measured times into their buckets. To be called every few seconds: they are kept
@@ -158,6 +172,20 @@ impl Snapshot {
             vec![],
         )
         .set(stats.largest_batch as f64);
+        for (name, text, value) in [
+            (
+                "peerway_answers_remembered",
+                "First answers that are remembered for repetitions.",
+                stats.answers,
+            ),
+            (
+                "peerway_answers_remembered_bytes",
+                "The bytes of these answers.",
+                stats.answer_bytes,
+            ),
+        ] {
+            self.gauge(name, text, vec![]).set(value as f64);
+        }
     }
 
     fn history(&self, history: &History) {

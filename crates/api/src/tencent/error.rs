@@ -75,8 +75,8 @@ pub enum ApiError {
         /// How far they may differ.
         window_secs: u64,
     },
-    /// The same SecretId, timestamp and nonce came before.
-    #[error("the nonce was used before with this timestamp")]
+    /// The very same request came before.
+    #[error("the request is a repetition; sign a new one with another nonce")]
     Replay,
     /// Plain HTTP.
     #[error("plain HTTP is not supported; use HTTPS")]

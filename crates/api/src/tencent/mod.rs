@@ -21,5 +21,5 @@ pub use monitor::MonitorParameterError;
 pub use parameters::{ParameterLimits, Parameters, ParametersError};
 pub use policy::{PolicyError, parse_policy, policy_json};
 pub use request::{AllowedBandwidths, Common, Limits, Parsed, parse, parse_command};
-pub use response::{CONTENT_TYPE, Rows, render, render_error};
+pub use response::{AnswerHead, CONTENT_TYPE, Rows, render, render_error};
 pub use signature::{Method, SignatureError, SignatureMethod, SignedRequest, sign, verify};

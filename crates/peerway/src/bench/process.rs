@@ -21,6 +21,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long it may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Calls of an action in a second that an account may make. No load comes near it, and every call is
+/// counted all the same.
+const RATE_LIMIT: &str = "10000000";
+
 /// Lines of the log that are kept for an error's text.
 const KEPT_LINES: usize = 20;
 
@@ -54,6 +58,7 @@ impl Server {
             .args(["--log", "info", "--log-format", "json", "server"])
             .args(["--dataplane", "none", "--http", "127.0.0.1:0"])
             .args(["--https", "127.0.0.1:0", "--sync", "127.0.0.1:0"])
+            .args(["--rate-limit", RATE_LIMIT])
             .arg("--state-dir")
             .arg(state_dir)
             .arg("--admin-socket")

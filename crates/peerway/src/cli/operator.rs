@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use server::admin::RateView;
 
 /// Which server to talk to.
 #[derive(Debug, Clone, Args)]
@@ -250,6 +251,18 @@ pub struct QuotaArgs {
     /// Pending requests of others to each VPC.
     #[arg(long, value_name = "COUNT")]
     pub inbox_per_vpc: Option<u32>,
+    /// Calls of each action of the API in a second; 0 for any number, `default` for as many as the
+    /// server's --rate-limit says.
+    #[arg(long, value_name = "COUNT", value_parser = rate)]
+    pub requests_per_second: Option<RateView>,
+}
+
+fn rate(text: &str) -> Result<RateView, String> {
+    if text == "default" {
+        return Ok(RateView::Default);
+    }
+    let rate = text.parse().map(RateView::PerSecond);
+    rate.map_err(|_| "it is neither a whole number nor `default`".to_owned())
 }
 
 /// Verbs of `peering`.

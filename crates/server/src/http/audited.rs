@@ -7,7 +7,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use api::tencent::{ApiError, Parameters, action};
+use api::tencent::{AnswerHead, ApiError, Parameters, action};
 use http::Extensions;
 use model::Outcome;
 
@@ -74,6 +74,18 @@ impl Audited {
             Err(error) => refusal(error),
         };
         self.write(ending, false).await;
+    }
+
+    /// Writes down that the first answer was given again.
+    pub(super) async fn repeated(self, answer: AnswerHead) {
+        let ending = Ending {
+            code: answer.code,
+            code_desc: answer.code_desc,
+            message: answer.message.chars().take(LONGEST_MESSAGE).collect(),
+            task: answer.task_id,
+            ids: Vec::new(),
+        };
+        self.write(ending, true).await;
     }
 
     async fn write(self, result: Ending, repeated: bool) {

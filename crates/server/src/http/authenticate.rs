@@ -1,11 +1,13 @@
-//! Who calls: the key that signed, its account, and whether the request is of this time.
+//! Who calls: the key that signed, its account, whether the request is of this time, and how often the
+//! account may call.
 
 use api::tencent::{ApiError, Common, SignatureError, SignedRequest, verify};
-use model::{AccessKey, Principal};
+use model::{AccessKey, Principal, World};
 
 use super::PublicApi;
 use crate::catalog::Catalog;
 use crate::core::Caller;
+use crate::rate::Rate;
 
 impl PublicApi {
     /// Who calls: the owner of the key that signed, inside the clock window.
@@ -41,9 +43,24 @@ impl PublicApi {
         Ok(Caller::from(key))
     }
 
+    /// Checks that the caller's account may make one more call of an action.
+    pub(super) fn check_rate(&self, caller: &Caller, action: &'static str) -> Result<(), ApiError> {
+        let catalog = self.core.catalog();
+        let own = catalog.quotas_of(caller.account).requests_per_second;
+        let rate = own.map_or(self.options.rate_limit, Rate);
+        let now = self.core.clock().now();
+        if self.buckets.take(caller.account, action, rate, now) {
+            return Ok(());
+        }
+        Err(ApiError::TooManyRequests(format!(
+            "an account may make {} calls of {action} in a second",
+            rate.0
+        )))
+    }
+
     fn check_clock(&self, timestamp: u64) -> Result<(), ApiError> {
         let now = u64::try_from(self.core.clock().now().secs()).unwrap_or_default();
-        let window_secs = self.clock_window.as_secs();
+        let window_secs = self.options.clock_window.as_secs();
         if now.abs_diff(timestamp) > window_secs {
             return Err(ApiError::Expired {
                 timestamp,

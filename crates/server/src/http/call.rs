@@ -6,20 +6,25 @@ use std::time::{Duration, Instant};
 
 use api::tencent::signature::PATH;
 use api::tencent::{
-    ApiError, Common, Method, Parameters, ParametersError, SignedRequest, action, parse_command,
-    render_error,
+    AnswerHead, ApiError, Common, Method, Parameters, ParametersError, SignedRequest, action,
+    parse_command, render, render_error,
 };
 use bytes::Bytes;
 use futures::FutureExt;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
-use model::{Command, Outcome};
+use model::{Command, DomainError, Outcome};
+use store::AnswerKey;
 
 use super::audited::{Audited, is_audited, not_authorised, to_its_end};
+use super::repetition;
 use super::{Answer, PublicApi, json};
-use crate::core::Caller;
+use crate::config::Replay;
+use crate::core::{Caller, Core, Execution};
 use crate::error::UseCaseError;
+use crate::telemetry::Telemetry;
 
 /// How long a use case may take before the caller is told to come back.
 const EXECUTION_TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -35,6 +40,14 @@ struct Seen {
     whole: bool,
 }
 
+/// What a call is answered when nothing was wrong with the request.
+enum Told {
+    /// What a read has found.
+    Found(Outcome),
+    /// An answer that is remembered, with its code.
+    Remembered { code: i32, body: Bytes },
+}
+
 impl PublicApi {
     pub(super) async fn call<B>(&self, request: Request<B>) -> Answer
     where
@@ -47,14 +60,14 @@ impl PublicApi {
             action: UNKNOWN_ACTION,
             whole: false,
         };
-        let outcome = AssertUnwindSafe(self.execute(request, &mut seen))
+        let told = AssertUnwindSafe(self.execute(request, &mut seen))
             .catch_unwind()
             .await;
         // The panic itself was printed by the panic hook.
-        let outcome = outcome.unwrap_or(Err(ApiError::Internal));
-        let (code, body) = match &outcome {
-            Ok(outcome) => (0, self.rows.render(outcome)),
-            Err(error) => (error.code().0, render_error(error)),
+        let (code, body) = match told.unwrap_or(Err(ApiError::Internal)) {
+            Ok(Told::Found(outcome)) => (0, self.rows.render(&outcome).into()),
+            Ok(Told::Remembered { code, body }) => (code, body),
+            Err(error) => (error.code().0, render_error(&error).into()),
         };
         self.telemetry.request(seen.action, code, begun.elapsed());
         let mut answer = json(StatusCode::OK, body);
@@ -66,29 +79,13 @@ impl PublicApi {
         answer
     }
 
-    async fn execute<B>(&self, request: Request<B>, seen: &mut Seen) -> Result<Outcome, ApiError>
+    async fn execute<B>(&self, request: Request<B>, seen: &mut Seen) -> Result<Told, ApiError>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        let (method, parameters) = match head.method {
-            http::Method::GET => {
-                seen.whole = true;
-                let query = head.uri.query().unwrap_or_default();
-                let parameters = Parameters::from_query(query, &self.parameter_limits)?;
-                (Method::Get, parameters)
-            }
-            http::Method::POST => {
-                let body = self.read(body).await?;
-                seen.whole = true;
-                let content_type = header_text(&head.headers, header::CONTENT_TYPE);
-                let parameters =
-                    Parameters::from_body(content_type, &body, &self.parameter_limits)?;
-                (Method::Post, parameters)
-            }
-            _ => return Err(invalid("HTTP method", "use GET or POST")),
-        };
+        let (method, parameters) = self.parameters(&head, body, seen).await?;
         let common = Common::parse(&parameters)?;
         if let Some(action) = action::find(&common.action) {
             seen.action = action.name;
@@ -100,30 +97,76 @@ impl PublicApi {
             parameters: &parameters,
         };
         let caller = self.authenticate(&common, &signed)?;
-        let audited = Audited::new(
-            &self.core,
-            &self.audit,
-            &caller,
-            seen.action,
-            &parameters,
-            &head.extensions,
-        );
+        self.check_rate(&caller, seen.action)?;
+        let audited = |caller: &Caller| {
+            Audited::new(
+                &self.core,
+                &self.audit,
+                caller,
+                seen.action,
+                &parameters,
+                &head.extensions,
+            )
+        };
         let command = match self.permitted(&caller, &common, &parameters) {
             Ok(command) => command,
             Err(error) => {
                 if is_audited(seen.action, &error) {
-                    audited.refused(&error).await;
+                    audited(&caller).refused(&error).await;
                 }
                 return Err(error);
             }
         };
-        let execution = self.perform(caller, command, audited);
+        let execution = async {
+            if command.is_read() {
+                return self.find(&caller, command, &common, &parameters).await;
+            }
+            let write = Write {
+                core: Arc::clone(&self.core),
+                telemetry: Arc::clone(&self.telemetry),
+                replay: self.options.replay,
+                request: repetition::key(&common, &parameters),
+                audited: audited(&caller),
+                command,
+                caller,
+            };
+            to_its_end(write.perform()).await
+        };
         match tokio::time::timeout(EXECUTION_TIME_LIMIT, execution).await {
-            Ok(outcome) => outcome,
+            Ok(told) => told,
             Err(_) => {
                 tracing::error!(action = common.action, "a use case took too long");
                 Err(ApiError::Unavailable)
             }
+        }
+    }
+
+    async fn parameters<B>(
+        &self,
+        head: &Parts,
+        body: B,
+        seen: &mut Seen,
+    ) -> Result<(Method, Parameters), ApiError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match head.method {
+            http::Method::GET => {
+                seen.whole = true;
+                let query = head.uri.query().unwrap_or_default();
+                let parameters = Parameters::from_query(query, &self.parameter_limits)?;
+                Ok((Method::Get, parameters))
+            }
+            http::Method::POST => {
+                let body = self.read(body).await?;
+                seen.whole = true;
+                let content_type = header_text(&head.headers, header::CONTENT_TYPE);
+                let parameters =
+                    Parameters::from_body(content_type, &body, &self.parameter_limits)?;
+                Ok((Method::Post, parameters))
+            }
+            _ => Err(invalid("HTTP method", "use GET or POST")),
         }
     }
 
@@ -134,34 +177,27 @@ impl PublicApi {
         common: &Common,
         parameters: &Parameters,
     ) -> Result<Command, ApiError> {
-        let command = parse_command(common, parameters, &self.limits)?;
+        let command = parse_command(common, parameters, &self.options.limits)?;
         let authorised = self.core.authorise(caller, &common.action, &command);
         authorised.map_err(not_authorised)?;
         Ok(command)
     }
 
-    async fn perform(
+    async fn find(
         &self,
-        caller: Caller,
+        caller: &Caller,
         command: Command,
-        audited: Audited,
-    ) -> Result<Outcome, ApiError> {
-        let action = audited.action();
-        let told = move |error| api_error(error, action);
-        if command.is_read() {
-            return self
-                .core
-                .execute(caller.account, command)
-                .await
-                .map_err(told);
+        common: &Common,
+        parameters: &Parameters,
+    ) -> Result<Told, ApiError> {
+        if self.options.replay == Replay::Strict {
+            let request = repetition::key(common, parameters);
+            self.reads.first(request, caller.account).await?;
         }
-        let core = Arc::clone(&self.core);
-        to_its_end(async move {
-            let decided = core.execute(caller.account, command).await.map_err(told);
-            audited.decided(decided.as_ref()).await;
-            decided
-        })
-        .await
+        let found = self.core.execute(caller.account, command).await;
+        found
+            .map(Told::Found)
+            .map_err(|error| api_error(error, &common.action))
     }
 
     async fn read<B>(&self, body: B) -> Result<Bytes, ApiError>
@@ -180,6 +216,66 @@ impl PublicApi {
             Err(_) => Err(invalid("body", "it did not arrive in time")),
         }
     }
+}
+
+/// A call that changes something.
+struct Write {
+    core: Arc<Core>,
+    telemetry: Arc<Telemetry>,
+    replay: Replay,
+    request: AnswerKey,
+    audited: Audited,
+    caller: Caller,
+    command: Command,
+}
+
+impl Write {
+    /// Executes it and writes down what came of it.
+    async fn perform(self) -> Result<Told, ApiError> {
+        let action = self.audited.action();
+        let executed = self
+            .core
+            .execute_once(self.caller.account, &self.command, self.request, &answer)
+            .await;
+        match executed.map_err(|error| api_error(error, action)) {
+            Ok(Execution::First { decided, answer }) => {
+                let decided = decided.map_err(ApiError::Domain);
+                self.audited.decided(decided.as_ref()).await;
+                Ok(Told::Remembered {
+                    code: decided.map_or_else(|error| error.code().0, |_| 0),
+                    body: answer,
+                })
+            }
+            Ok(Execution::Repeated { .. }) if self.replay == Replay::Strict => {
+                let error = ApiError::Replay;
+                self.audited.decided(Err(&error)).await;
+                Err(error)
+            }
+            Ok(Execution::Repeated { answer }) => {
+                self.telemetry.repetition(action);
+                let Some(head) = AnswerHead::read(&answer) else {
+                    tracing::error!(action, "a remembered answer cannot be read");
+                    return Err(ApiError::Internal);
+                };
+                let code = head.code;
+                self.audited.repeated(head).await;
+                Ok(Told::Remembered { code, body: answer })
+            }
+            Err(error) => {
+                self.audited.decided(Err(&error)).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The body of the answer to what was decided.
+fn answer(decided: Result<&Outcome, &DomainError>) -> Bytes {
+    let body = match decided {
+        Ok(outcome) => render(outcome),
+        Err(refusal) => render_error(&ApiError::Domain(refusal.clone())),
+    };
+    body.into()
 }
 
 /// The host that the client called: the header, or HTTP/2's authority.
@@ -206,7 +302,7 @@ fn api_error(error: UseCaseError, action: &str) -> ApiError {
         UseCaseError::Domain(error) => ApiError::Domain(error),
         UseCaseError::AnswersFull(full) => {
             tracing::warn!(action, %full, "no room to remember an answer");
-            ApiError::TooManyRequests("there is no room to remember the answer".to_owned())
+            repetition::too_many(full)
         }
         UseCaseError::Busy => {
             tracing::warn!(action, "too many competing changes");

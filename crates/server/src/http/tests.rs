@@ -16,6 +16,7 @@ use crate::sealing::MasterKey;
 struct Fixture {
     api: PublicApi,
     store: Arc<SqliteStore>,
+    clock: Arc<FakeClock>,
 }
 
 impl std::ops::Deref for Fixture {
@@ -38,13 +39,18 @@ async fn api(folder: &tempfile::TempDir) -> Fixture {
     let core = Core::open(shared, clock.clone(), key, rules).await.unwrap();
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&store)));
     let audit = Audit::open(&folder.path().join("audit"), 1 << 20, clock.clone()).unwrap();
-    let sessions = Sessions::new(clock);
-    let window = Duration::from_secs(7200);
+    let sessions = Sessions::new(clock.clone());
+    let options = ApiOptions {
+        limits: Limits::default(),
+        clock_window: Duration::from_secs(7200),
+        replay: Replay::default(),
+        rate_limit: Rate::DEFAULT,
+    };
     let api = PublicApi {
         body_time_limit: Duration::from_millis(50),
-        ..PublicApi::new(core, sessions, telemetry, audit, Limits::default(), window)
+        ..PublicApi::new(core, sessions, telemetry, audit, options)
     };
-    Fixture { api, store }
+    Fixture { api, store, clock }
 }
 
 async fn post<B>(body: B) -> Value
@@ -80,10 +86,8 @@ async fn a_body_that_breaks_off_is_refused() {
     assert_eq!(answer["code"], 4000, "{answer}");
 }
 
-#[tokio::test]
-async fn a_disabled_key_is_as_good_as_unknown() {
-    let folder = tempfile::tempdir().unwrap();
-    let api = api(&folder).await;
+/// Makes an account with a key that [`get`] signs with.
+async fn make_account(api: &Fixture) {
     let owner = Uin(1);
     let ask = AccountCreate {
         uin: Some(owner),
@@ -97,33 +101,45 @@ async fn a_disabled_key_is_as_good_as_unknown() {
         ..KeyCreate::of_account(owner)
     };
     api.core.key_create(ask).await.unwrap();
-    let code = async || {
-        let pairs = [
-            ("Action", "DescribeVpcEx"),
-            ("Region", "gz"),
-            ("Timestamp", "0"),
-            ("Nonce", "1"),
-            ("SecretId", "AKIDone"),
-        ];
-        let mut parameters = Parameters::from_iter(pairs);
-        let signature = api::tencent::sign(
-            &SignedRequest {
-                method: Method::Get,
-                host: "localhost",
-                path: PATH,
-                parameters: &parameters,
-            },
-            b"secret",
-        );
-        parameters.push("Signature", signature);
-        let target = format!("{PATH}?{}", parameters.to_form());
-        let request = Request::get(target).header("host", "localhost");
-        let request = request.body(Full::<Bytes>::default()).unwrap();
-        let body = api.respond(request).await.into_body();
-        let body = body.collect().await.unwrap().to_bytes();
-        serde_json::from_slice::<Value>(&body).unwrap()["code"].clone()
-    };
-    assert_eq!(code().await, 0);
+}
+
+/// Calls an action with a request of the time 0.
+async fn get(api: &Fixture, action: &str, more: &[(&str, &str)]) -> Bytes {
+    let pairs = [
+        ("Action", action),
+        ("Region", "gz"),
+        ("Timestamp", "0"),
+        ("Nonce", "1"),
+        ("SecretId", "AKIDone"),
+    ];
+    let mut parameters = Parameters::from_iter(pairs.iter().chain(more).copied());
+    let signature = api::tencent::sign(
+        &SignedRequest {
+            method: Method::Get,
+            host: "localhost",
+            path: PATH,
+            parameters: &parameters,
+        },
+        b"secret",
+    );
+    parameters.push("Signature", signature);
+    let target = format!("{PATH}?{}", parameters.to_form());
+    let request = Request::get(target).header("host", "localhost");
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    let body = api.respond(request).await.into_body();
+    body.collect().await.unwrap().to_bytes()
+}
+
+fn code(body: &Bytes) -> Value {
+    serde_json::from_slice::<Value>(body).unwrap()["code"].clone()
+}
+
+#[tokio::test]
+async fn a_disabled_key_is_as_good_as_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = api(&folder).await;
+    make_account(&api).await;
+    assert_eq!(code(&get(&api, "DescribeVpcEx", &[]).await), 0);
     let mut key = api.core.catalog().key("AKIDone").unwrap().clone();
     key.status = KeyStatus::Disabled;
     let transaction = store::Transaction {
@@ -136,7 +152,31 @@ async fn a_disabled_key_is_as_good_as_unknown() {
         .wait_for(|current| *current >= revision)
         .await
         .unwrap();
-    assert_eq!(code().await, 4104);
+    assert_eq!(code(&get(&api, "DescribeVpcEx", &[]).await), 4104);
+}
+
+#[tokio::test]
+async fn an_answer_is_forgotten_when_its_request_is_refused_and_no_earlier() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = api(&folder).await;
+    make_account(&api).await;
+    let create = async || {
+        let vpc = [("vpcName", "one"), ("cidrBlock", "10.1.0.0/16")];
+        get(&api, "CreateVpc", &vpc).await
+    };
+    let answer = create().await;
+    assert_eq!(code(&answer), 0);
+    for last in [7_199_000, 7_200_000, 7_200_999] {
+        api.clock.set(UnixMillis(last));
+        assert!(!api.forget_some().await);
+        assert_eq!(api.store.stats().answers, 1);
+        assert_eq!(create().await, answer);
+    }
+    api.clock.set(UnixMillis(7_201_000));
+    assert_eq!(code(&create().await), 4500);
+    assert!(!api.forget_some().await);
+    assert_eq!(api.store.stats().answers, 0);
+    assert_eq!(api.core.catalog().vpcs().count(), 1);
 }
 
 struct Panics;

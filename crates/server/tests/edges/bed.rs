@@ -13,7 +13,7 @@ use server::clock::FakeClock;
 use server::config::ServerConfig;
 use server::core::Core;
 use server::sync::Sessions;
-use server::{Dataplane, RunError};
+use server::{Dataplane, Rate, RunError};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -71,6 +71,8 @@ pub struct Bed {
     pub folder: TempDir,
     pub clock: Arc<FakeClock>,
     pub dataplane: Dataplane,
+    /// Changes the configuration; counts from the next start of the server.
+    pub configure: fn(&mut ServerConfig),
     running: Option<Running>,
 }
 
@@ -87,10 +89,16 @@ struct Running {
 impl Bed {
     /// A started server that was given nothing but a seed.
     pub async fn start(dataplane: Dataplane) -> Bed {
+        Bed::start_with(dataplane, |_| {}).await
+    }
+
+    /// The same with something configured.
+    pub async fn start_with(dataplane: Dataplane, configure: fn(&mut ServerConfig)) -> Bed {
         let mut bed = Bed {
             folder: tempfile::tempdir().unwrap(),
             clock: Arc::new(FakeClock::at(START)),
             dataplane,
+            configure,
             running: None,
         };
         std::fs::write(bed.path("seed.toml"), SEED).unwrap();
@@ -103,13 +111,17 @@ impl Bed {
     }
 
     pub fn config(&self) -> ServerConfig {
-        ServerConfig {
+        let mut config = ServerConfig {
             seed_file: Some(self.path("seed.toml")),
             admin_socket: self.path("admin.sock"),
             http: Some(([127, 0, 0, 1], 0).into()),
             dataplane: self.dataplane,
+            // The clock stands still, and tests poll.
+            rate_limit: Rate::UNLIMITED,
             ..ServerConfig::local(self.path("state"))
-        }
+        };
+        (self.configure)(&mut config);
+        config
     }
 
     /// Starts the server on the state that is there.

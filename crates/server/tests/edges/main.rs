@@ -12,6 +12,7 @@ mod monitor;
 mod networks;
 mod operator;
 mod plain;
+mod requests;
 mod seed_example;
 mod tasks;
 mod transport;

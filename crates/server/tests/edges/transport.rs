@@ -77,16 +77,46 @@ async fn plain_http_is_served_where_it_was_asked_for() {
     assert!(answer.contains("\"codeDesc\":\"Success\""), "{answer}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn plain_text_on_the_tls_port_is_cut_and_the_next_caller_served() {
-    let bed = Bed::start(Dataplane::None).await;
+async fn say_in_plain_text(bed: &Bed, text: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(bed.https()).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let mut rest = Vec::new();
-    let read = stream.read_to_end(&mut rest);
-    // What is left is a TLS alert, or nothing at all.
+    stream.write_all(text).await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    // An error is an end as well: what is unread on the server's side resets the connection.
     let _ = tokio::time::timeout(BOUND, read).await.unwrap();
-    assert!(!rest.starts_with(b"HTTP"), "{rest:?}");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_http_on_the_tls_port_is_answered_with_its_code() {
+    let bed = Bed::start(Dataplane::None).await;
+    for request in [
+        format!("GET {PATH}?Action=DescribeVpcEx HTTP/1.1\r\nhost: {HOST}\r\n\r\n"),
+        format!("POST {PATH} HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 0\r\n\r\n"),
+    ] {
+        let answer = say_in_plain_text(&bed, request.as_bytes()).await;
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(answer.contains("\"code\":4600,"), "{answer}");
+        assert!(answer.contains("InvalidRequest.UnsupportedProtocol"));
+    }
+    let other = say_in_plain_text(&bed, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(other.starts_with(b"HTTP/1.1 404"), "{other:?}");
+    bed.call("gz", "DescribeVpcEx", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_protocol_on_the_tls_port_is_cut_and_the_next_caller_served() {
+    let bed = Bed::start(Dataplane::None).await;
+    for text in [
+        &b"hello\r\n\r\n"[..],
+        b"\x16\x03garbage garbage",
+        b"\0\0\0\0\0\0",
+    ] {
+        let rest = say_in_plain_text(&bed, text).await;
+        // What is left is a TLS alert, or nothing at all.
+        assert!(!rest.starts_with(b"HTTP"), "{rest:?}");
+    }
     bed.call("gz", "DescribeVpcEx", &[]).await;
 }
 

@@ -200,10 +200,11 @@ fn account() -> impl Strategy<Value = Account> {
         any::<[u64; 2]>(),
         any::<String>(),
         any::<[u32; 6]>(),
+        option::of(any::<u32>()),
         millis(),
     )
         .prop_map(
-            |([uin, app_id], name, [a, b, c, d, e, f], created_at)| Account {
+            |([uin, app_id], name, [a, b, c, d, e, f], rate, created_at)| Account {
                 uin: Uin(uin),
                 app_id: model::AppId(app_id),
                 name,
@@ -214,6 +215,7 @@ fn account() -> impl Strategy<Value = Account> {
                     routes_per_table: d,
                     peerings_per_vpc: e,
                     inbox_per_vpc: f,
+                    requests_per_second: rate,
                 },
                 created_at,
             },

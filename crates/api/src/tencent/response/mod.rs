@@ -14,7 +14,7 @@ mod route;
 mod rows;
 
 use model::{Outcome, UnixMillis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, UtcOffset};
 
 use self::monitor::MonitorBody;
@@ -73,6 +73,28 @@ pub fn render_error(error: &ApiError) -> Vec<u8> {
         code_desc,
         payload: &EmptyBody {},
     })
+}
+
+/// What an answer says apart from its payload, read back from its body.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnswerHead {
+    /// The numeric code.
+    pub code: i32,
+    /// The symbolic code.
+    pub code_desc: String,
+    /// The text.
+    pub message: String,
+    /// The task that was started.
+    #[serde(default)]
+    pub task_id: Option<u64>,
+}
+
+impl AnswerHead {
+    /// Reads the body of an answer that was rendered here. `None` for anything else.
+    pub fn read(body: &[u8]) -> Option<AnswerHead> {
+        serde_json::from_slice(body).ok()
+    }
 }
 
 #[derive(Serialize)]

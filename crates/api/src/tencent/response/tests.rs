@@ -481,3 +481,20 @@ fn quotas_are_keyed_by_the_numbers_that_were_asked_for() {
         &json!({"data": {"limit": {"0": 5, "15": 0, "20": 10}}}),
     );
 }
+
+#[test]
+fn the_head_of_an_answer_can_be_read_back() {
+    let started = AnswerHead::read(&render(&Outcome::TaskStarted(TaskId(112_245))));
+    let expected = AnswerHead {
+        code: 0,
+        code_desc: "Success".to_owned(),
+        message: String::new(),
+        task_id: Some(112_245),
+    };
+    assert_eq!(started, Some(expected));
+    let refused = AnswerHead::read(&render_error(&ApiError::Replay)).unwrap();
+    assert_eq!((refused.code, refused.task_id), (4500, None));
+    assert_eq!(refused.code_desc, "InvalidRequest.ReplayAttack");
+    assert_eq!(refused.message, ApiError::Replay.to_string());
+    assert_eq!(AnswerHead::read(b"{}"), None);
+}

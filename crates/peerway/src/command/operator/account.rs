@@ -97,6 +97,7 @@ pub async fn quota(command: QuotaCommand) -> anyhow::Result<()> {
                 routes_per_table: quotas.routes_per_table,
                 peerings_per_vpc: quotas.peerings_per_vpc,
                 inbox_per_vpc: quotas.inbox_per_vpc,
+                requests_per_second: quotas.requests_per_second,
             };
             (client(&admin).quotas_set(uin, &change).await?, admin)
         }
@@ -110,6 +111,6 @@ pub async fn quota(command: QuotaCommand) -> anyhow::Result<()> {
 
 fn quota_table(quotas: &QuotasView) {
     let rows = quotas.named().into_iter();
-    let rows = rows.map(|(name, value)| vec![name.replace('_', "-"), value.to_string()]);
+    let rows = rows.map(|(name, value)| vec![name.replace('_', "-"), value]);
     print_table(&["QUOTA", "LIMIT"], rows);
 }

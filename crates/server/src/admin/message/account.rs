@@ -1,5 +1,7 @@
 //! Accounts, sub-accounts and quotas.
 
+use std::fmt;
+
 use model::Quotas;
 use serde::{Deserialize, Serialize};
 
@@ -109,12 +111,50 @@ pub struct PolicyView {
     pub warnings: Vec<String>,
 }
 
+/// How many calls of each action an account may make in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateView {
+    /// As many as the server is configured to allow.
+    Default,
+    /// So many; 0 for any number.
+    #[serde(untagged)]
+    PerSecond(u32),
+}
+
+impl From<Option<u32>> for RateView {
+    fn from(rate: Option<u32>) -> RateView {
+        rate.map_or(RateView::Default, RateView::PerSecond)
+    }
+}
+
+impl From<RateView> for Option<u32> {
+    fn from(rate: RateView) -> Option<u32> {
+        match rate {
+            RateView::Default => None,
+            RateView::PerSecond(rate) => Some(rate),
+        }
+    }
+}
+
+impl fmt::Display for RateView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RateView::Default => f.write_str("default"),
+            RateView::PerSecond(0) => f.write_str("unlimited"),
+            RateView::PerSecond(rate) => rate.fmt(f),
+        }
+    }
+}
+
 macro_rules! quotas {
     ($($(#[$doc:meta])* $field:ident;)+) => {
         /// How much an account may have.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         pub struct QuotasView {
             $($(#[$doc])* pub $field: u32,)+
+            /// Calls of each action of the API in a second.
+            pub requests_per_second: RateView,
         }
 
         /// Changes how much an account may have; what is absent stays.
@@ -124,26 +164,41 @@ macro_rules! quotas {
             $($(#[$doc])*
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub $field: Option<u32>,)+
+            /// Calls of each action of the API in a second.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub requests_per_second: Option<RateView>,
         }
 
         impl From<&Quotas> for QuotasView {
             fn from(quotas: &Quotas) -> QuotasView {
-                let Quotas { $($field,)+ } = *quotas;
-                QuotasView { $($field,)+ }
+                let Quotas { $($field,)+ requests_per_second } = *quotas;
+                QuotasView {
+                    $($field,)+
+                    requests_per_second: requests_per_second.into(),
+                }
             }
         }
 
         impl QuotasView {
             /// Every quota with its name, for tables.
-            pub fn named(&self) -> Vec<(&'static str, u32)> {
-                vec![$((stringify!($field), self.$field),)+]
+            pub fn named(&self) -> Vec<(&'static str, String)> {
+                vec![
+                    $((stringify!($field), self.$field.to_string()),)+
+                    ("requests_per_second", self.requests_per_second.to_string()),
+                ]
             }
         }
 
         impl QuotasChange {
             /// The quotas that it changes, with their names.
-            pub fn named(&self) -> Vec<(&'static str, u32)> {
-                let all = [$((stringify!($field), self.$field),)+];
+            pub fn named(&self) -> Vec<(&'static str, String)> {
+                let all = [
+                    $((stringify!($field), self.$field.map(|value| value.to_string())),)+
+                    (
+                        "requests_per_second",
+                        self.requests_per_second.map(|rate| rate.to_string()),
+                    ),
+                ];
                 let changed = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
                 changed.collect()
             }
@@ -152,6 +207,9 @@ macro_rules! quotas {
                 $(if let Some(value) = self.$field {
                     quotas.$field = value;
                 })+
+                if let Some(rate) = self.requests_per_second {
+                    quotas.requests_per_second = rate.into();
+                }
             }
         }
     };
