@@ -183,7 +183,10 @@ macro_rules! legacy_ids {
 fn parse_legacy(text: &str, word: &str) -> Option<(Region, u32)> {
     let (region, rest) = text.split_once('_')?;
     let digits = rest.strip_prefix(word)?.strip_prefix('_')?;
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    // One number has one text, so that an id can be compared as text.
+    if !digits.bytes().all(|byte| byte.is_ascii_digit())
+        || (digits.len() > 1 && digits.starts_with('0'))
+    {
         return None;
     }
     Some((Region::from_short(region)?, digits.parse().ok()?))

@@ -140,10 +140,16 @@ impl Client {
     }
 
     pub async fn send(&self, request: http::request::Builder, body: impl Into<Bytes>) -> Answer {
-        let request = request
-            .header("host", HOST)
-            .body(Full::new(body.into()))
-            .unwrap();
+        self.send_whole(request.header("host", HOST), body).await
+    }
+
+    /// Sends a request that has its host already.
+    pub async fn send_whole(
+        &self,
+        request: http::request::Builder,
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let request = request.body(Full::new(body.into())).unwrap();
         let stream = TokioIo::new(self.connect(&[]).await);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
         tokio::spawn(connection);

@@ -5,6 +5,7 @@ mod audit;
 mod authorisation;
 mod bed;
 mod client;
+mod corpus;
 mod double;
 mod envelope;
 mod gateways;
