@@ -87,7 +87,8 @@ impl CidrBlock {
 // Strict dotted quads: the standard parser refuses leading zeros, signs and spaces, and the length
 // is checked here because `u8::from_str` takes a plus sign.
 fn parse(text: &str) -> Result<Ipv4Net, CidrError> {
-    let malformed = || CidrError::Malformed(text.to_owned());
+    // The error repeats what was given, but not all of a long text.
+    let malformed = || CidrError::Malformed(text.chars().take(64).collect());
     let (address, length) = text.split_once('/').ok_or_else(malformed)?;
     if !length.bytes().all(|byte| byte.is_ascii_digit())
         || (length.len() > 1 && length.starts_with('0'))

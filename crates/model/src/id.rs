@@ -262,6 +262,7 @@ mod tests {
             "subnet-5gu2jxf4",
             "gz_vpc_",
             "gz_vpc_+1",
+            "gz_vpc_01",
             "gz_vpc_99999999999",
             "xx_vpc_1",
             "gz_subnet_1",

@@ -117,9 +117,11 @@ impl ApiError {
             | ApiError::Missing { .. }
             | ApiError::Invalid { .. }
             | ApiError::Signature(SignatureError::Missing) => (4000, "InvalidParameter"),
-            ApiError::Signature(SignatureError::Encoding | SignatureError::Mismatch { .. }) => {
-                (4100, "AuthFailure")
-            }
+            ApiError::Signature(
+                SignatureError::Encoding
+                | SignatureError::Length { .. }
+                | SignatureError::Mismatch { .. },
+            ) => (4100, "AuthFailure"),
             ApiError::Action { .. } => (4101, "AuthFailure"),
             ApiError::Resources { .. } => (4102, "AuthFailure"),
             // Spelled so by the vendor's gateway.

@@ -15,6 +15,11 @@ fn every_error() -> Vec<ApiError> {
         ApiError::invalid("bandwidth", "it is not a decimal number"),
         ApiError::Signature(SignatureError::Missing),
         ApiError::Signature(SignatureError::Encoding),
+        ApiError::Signature(SignatureError::Length {
+            digest: "SHA1",
+            expected: 20,
+            actual: 32,
+        }),
         ApiError::Signature(SignatureError::Mismatch {
             string_to_sign: "GETh/v2/index.php?".into(),
         }),

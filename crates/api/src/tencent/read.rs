@@ -1,6 +1,5 @@
 //! Reading single parameters, with errors that name them.
 
-use std::fmt::Display;
 use std::str::FromStr;
 
 use model::command::{Direction, Paging};
@@ -25,16 +24,18 @@ pub(super) fn optional<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a
 }
 
 /// A decimal number without sign. The standard parser alone would let a plus sign pass.
-pub(super) fn number<T>(name: &str, text: &str) -> Result<T, ApiError>
-where
-    T: FromStr,
-    T::Err: Display,
-{
+pub(super) fn number<T: FromStr>(name: &str, text: &str) -> Result<T, ApiError> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(ApiError::invalid(name, "it is not a decimal number"));
     }
+    // Digits alone are refused only where there are too many of them.
     text.parse()
-        .map_err(|error: T::Err| ApiError::invalid(name, error.to_string()))
+        .map_err(|_| ApiError::invalid(name, "it is too large"))
+}
+
+/// Answers repeat what was given, but not all of a long text.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 /// `offset`, `limit` and `orderDirection`.

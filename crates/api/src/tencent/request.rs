@@ -4,12 +4,12 @@
 //! [`parse_command`] then reads the parameters of the action. Names and meaning: legacy VPC API,
 //! documents 215/4772 and the pages of the actions.
 
-use model::{Command, Region};
+use model::{Command, Region, RegionError};
 
 use super::action;
 use super::error::ApiError;
 use super::parameters::Parameters;
-use super::read::{number, optional, required};
+use super::read::{number, optional, required, shown};
 use super::signature::SignatureMethod;
 
 /// What the operator can set about this dialect.
@@ -120,7 +120,7 @@ pub fn parse_command(
     limits: &Limits,
 ) -> Result<Command, ApiError> {
     let action = action::find(&common.action)
-        .ok_or_else(|| ApiError::UnknownAction(common.action.chars().take(64).collect()))?;
+        .ok_or_else(|| ApiError::UnknownAction(shown(&common.action)))?;
     action.parse(common.region, parameters, limits)
 }
 
@@ -135,8 +135,10 @@ pub fn parse(parameters: &Parameters, limits: &Limits) -> Result<Parsed, ApiErro
 }
 
 pub(super) fn region(name: &str, text: &str) -> Result<Region, ApiError> {
-    text.parse()
-        .map_err(|error: model::RegionError| ApiError::invalid(name, error.to_string()))
+    text.parse().map_err(|_: RegionError| {
+        let error = RegionError(shown(text));
+        ApiError::invalid(name, error.to_string())
+    })
 }
 
 fn capitalised(action: &str) -> String {

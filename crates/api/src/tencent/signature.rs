@@ -61,6 +61,13 @@ impl SignatureMethod {
         }
     }
 
+    fn name(self) -> &'static str {
+        match self {
+            SignatureMethod::HmacSha1 => "SHA1",
+            SignatureMethod::HmacSha256 => "SHA256",
+        }
+    }
+
     fn key(self, secret_key: &[u8]) -> hmac::Key {
         let algorithm = match self {
             SignatureMethod::HmacSha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
@@ -89,9 +96,21 @@ pub enum SignatureError {
     /// There is no `Signature`.
     #[error("parameter [Signature] is missing")]
     Missing,
-    /// It is not the base64 of a digest of the method's length.
+    /// It is not base64.
     #[error("parameter [Signature] is not the base64 of an HMAC; URL-encode it in a GET")]
     Encoding,
+    /// It is that of another digest, or cut.
+    #[error(
+        "parameter [Signature] has {actual} bytes, an HMAC-{digest} has {expected}; SignatureMethod=HmacSHA256 selects SHA-256, anything else SHA-1"
+    )]
+    Length {
+        /// The digest that the request selects.
+        digest: &'static str,
+        /// How many bytes its tag has.
+        expected: usize,
+        /// How many were received.
+        actual: usize,
+    },
     /// It verifies under no reading.
     #[error("the signature does not verify; the string to sign starts with {string_to_sign}")]
     Mismatch {
@@ -131,9 +150,14 @@ pub fn verify(request: &SignedRequest<'_>, secret_key: &[u8]) -> Result<(), Sign
     let tag = STANDARD
         .decode(signature.trim_end().replace(' ', "+"))
         .map_err(|_| SignatureError::Encoding)?;
-    let key = digest_of(request).key(secret_key);
+    let digest = digest_of(request);
+    let key = digest.key(secret_key);
     if tag.len() != key.algorithm().tag_len() {
-        return Err(SignatureError::Encoding);
+        return Err(SignatureError::Length {
+            digest: digest.name(),
+            expected: key.algorithm().tag_len(),
+            actual: tag.len(),
+        });
     }
     let verifies = readings(request).any(|parameters| {
         host_candidates(request.host).any(|host| {

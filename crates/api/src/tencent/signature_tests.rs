@@ -282,9 +282,18 @@ fn missing_and_unreadable_signatures_have_their_own_errors() {
         )
     };
     assert_eq!(check(&parameters), Err(SignatureError::Missing));
-    for text in ["", "*", "YWJj", "ae46CiQ6ll++eoSQVAT/zR8gztQ"] {
+    for text in ["*", "YWJ", "ae46CiQ6ll++eoSQVAT/zR8gztQ"] {
         let parameters = with(&parameters, "Signature", text);
         assert_eq!(check(&parameters), Err(SignatureError::Encoding), "{text}");
+    }
+    for (text, actual) in [("", 0), ("YWJj", 3)] {
+        let parameters = with(&parameters, "Signature", text);
+        let expected = SignatureError::Length {
+            digest: "SHA1",
+            expected: 20,
+            actual,
+        };
+        assert_eq!(check(&parameters), Err(expected), "{text}");
     }
 }
 

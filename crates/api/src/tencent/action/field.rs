@@ -5,6 +5,7 @@ use model::{DomainError, Region, SubnetRef, VpcRef};
 
 use crate::tencent::error::ApiError;
 use crate::tencent::parameters::Parameters;
+pub(super) use crate::tencent::read::shown;
 use crate::tencent::read::{optional, required};
 
 /// The most entries of a peering or route table list; the other lists document none.
@@ -35,11 +36,6 @@ pub(super) fn vpc_ref(region: Region, text: &str) -> Result<VpcRef, ApiError> {
 pub(super) fn subnet(text: &str) -> Result<SubnetRef, ApiError> {
     text.parse()
         .map_err(|_| DomainError::SubnetNotFound(shown(text)).into())
-}
-
-/// Answers repeat what was given, but not all of a long text.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(64).collect()
 }
 
 pub(super) fn order(p: &Parameters, by_name: &[&str]) -> Result<Order, ApiError> {

@@ -106,7 +106,8 @@ fn route_spec(p: &Parameters, index: u32) -> Result<RouteSpec, ApiError> {
         destination: CidrBlock::parse_truncating(destination)
             .map_err(|error| DomainError::Destination(error.to_string()))?,
         given_destination: destination.to_owned(),
-        next_hop: next_hop.to_owned(),
+        // No next hop has so long a name.
+        next_hop: shown(next_hop),
         description: optional(p, &field("description")).map(str::to_owned),
     })
 }

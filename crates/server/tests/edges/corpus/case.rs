@@ -90,7 +90,11 @@ impl CorpusFile {
     }
 
     pub fn shown_path(&self) -> String {
-        self.path.file_name().unwrap().to_string_lossy().into_owned()
+        self.path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// Writes the file with the answers that were got, by name of the case.
@@ -339,9 +343,8 @@ fn multipart(pairs: &[(String, String)]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, value) in pairs {
         let value = percent_encoding::percent_decode_str(value).collect::<Vec<u8>>();
-        let head = format!(
-            "\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n"
-        );
+        let head =
+            format!("\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(&value);
     }
