@@ -1,5 +1,6 @@
 """A Peerway server for the tests of real clients: API only, on loopback, with two seeded accounts."""
 
+import json
 import os
 import pathlib
 import socket
@@ -39,6 +40,10 @@ secret_key = "secondsecondsecondsecondsecond00"
 id = "sh_vpc_7"
 name = "other"
 cidr = "10.3.0.0/16"
+[[account.vpc]]
+id = "gz_vpc_17"
+name = "near"
+cidr = "10.4.0.0/16"
 """
 
 FIRST = {
@@ -61,6 +66,9 @@ def free_port():
 class Server:
     """Starts in `__enter__`, is stopped by its process id in `__exit__`."""
 
+    def __init__(self, *flags):
+        self.flags = flags
+
     def __enter__(self):
         binary = os.environ.get("PEERWAY_TEST_BINARY")
         if not binary:
@@ -80,11 +88,24 @@ class Server:
                 "--sync", "127.0.0.1:0",
                 "--admin-socket", str(folder / "admin.sock"),
                 "--seed-file", str(seed),
+                # Clients whose host cannot be set believe in the vendor's.
+                "--tls-name", "vpc.api.qcloud.com",
+                "--tls-name", "monitor.api.qcloud.com",
+                *self.flags,
             ],
             stdout=self.log, stderr=subprocess.STDOUT,
         )
         self._wait()
         return self
+
+    def operate(self, *arguments):
+        """Runs an operator's verb and gives what it prints."""
+        socket_path = pathlib.Path(self.folder.name) / "admin.sock"
+        command = [os.environ["PEERWAY_TEST_BINARY"], *arguments, "--json", "--admin-socket", str(socket_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        if done.returncode != 0:
+            raise RuntimeError(f"{command}: {done.stderr}")
+        return json.loads(done.stdout)
 
     def _wait(self):
         host, port = self.endpoint.split(":")

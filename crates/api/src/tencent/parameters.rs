@@ -165,7 +165,10 @@ impl Parameters {
         }
         let full = content_type.unwrap_or("application/x-www-form-urlencoded");
         let essence = full.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") || essence.is_empty() {
+        let is_form = essence.is_empty()
+            || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+            || (essence.eq_ignore_ascii_case("application/json") && !looks_like_json(body));
+        if is_form {
             decode_form(body, limits)
         } else if essence.eq_ignore_ascii_case("multipart/form-data") {
             decode_multipart(full, body, limits)
@@ -352,6 +355,12 @@ fn normalised(name: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(name)
     }
+}
+
+/// A client (`@tencent-sdk/capi`) announces JSON and sends a form, which no text in JSON is.
+fn looks_like_json(body: &[u8]) -> bool {
+    let first = body.trim_ascii_start().first();
+    first.is_none_or(|byte| matches!(byte, b'{' | b'[' | b'"'))
 }
 
 fn decode_form(text: &[u8], limits: &ParameterLimits) -> Result<Parameters, ParametersError> {
