@@ -120,6 +120,10 @@ class QcloudApiBuilder(Client):
     plain_values_only = True
     telling_name = "plain"
 
+    def at_another_time(self, secs):
+        now = time.time() + secs
+        return unittest.mock.patch("qcloudapi.api.time", lambda: now)
+
     def call(self, action, parameters, region="gz", key=servers.FIRST):
         import requests
         from qcloudapi.api import QcloudAPI
