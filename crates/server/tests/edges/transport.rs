@@ -77,6 +77,39 @@ async fn plain_http_is_served_where_it_was_asked_for() {
     assert!(answer.contains("\"codeDesc\":\"Success\""), "{answer}");
 }
 
+/// What is no HTTP never becomes a request of the API, and ends nothing but its own connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_http_is_refused_by_http() {
+    let bed = Bed::start(Dataplane::None).await;
+    let long = "a".repeat(70_000);
+    let many = "x: 1\r\n".repeat(200);
+    for (request, status) in [
+        ("NONSENSE\r\n\r\n".to_owned(), 400),
+        (format!("GET {PATH}?Action=a b HTTP/1.1\r\n\r\n"), 400),
+        (format!("GET {PATH}?a={long} HTTP/1.1\r\n\r\n"), 414),
+        (format!("GET {PATH}?a=1 HTTP/1.1\r\n{many}\r\n"), 431),
+        (
+            format!("POST {PATH} HTTP/1.1\r\ncontent-length: -1\r\n\r\n"),
+            400,
+        ),
+    ] {
+        let mut stream = TcpStream::connect(bed.http()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        // What was not read of a request makes the end a reset.
+        let _ = tokio::time::timeout(BOUND, read).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let shown = &request[..request.len().min(40)];
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{shown}: {answer}"
+        );
+        assert!(answer.ends_with("\r\n\r\n"), "{shown}: {answer}");
+    }
+    bed.call("gz", "DescribeVpcEx", &[]).await;
+}
+
 async fn say_in_plain_text(bed: &Bed, text: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(bed.https()).await.unwrap();
     stream.write_all(text).await.unwrap();
