@@ -78,12 +78,6 @@ DOCUMENTED = [
     for code in codes
 ]
 
-# Actions that the server does not have, all of whose errors are one: that it does not have them.
-NOT_THERE = {
-    "DeleteVpc", "ModifyVpcAttribute", "DeleteSubnet", "ModifySubnetAttribute", "DescribeSubnet", "CreateRouteTable",
-    "DeleteRouteTable", "ModifyRouteTableAttribute", "AssociateRouteTable",
-}
-
 BY_ID = "the peering is named by its id alone, and an unknown one is InvalidPeeringConnection.NotFound"
 
 NEVER = {
@@ -98,7 +92,7 @@ NEVER = {
     },
     ("CreateVpc", "InvalidVpcName.InUse"): "names need not be unique",
     ("CreateVpc", "InvalidVpc.NotFound"): "a creation names no VPC",
-    ("DeleteSubnet", "InvalidSubnet.CannotDelete"): "nothing that the API knows of holds a subnet",
+    ("DeleteSubnet", "InvalidSubnet.CannotDelete"): "attached hosts hold it, and without gateways there are none; tests/edges/networks.rs has it",
     ("ModifyRouteTableAttribute", "InvalidRoute.NextHubLimitExceeded"): "there are no public gateways to be next hops",
     ("GetMonitorData", "-513"): "a fault of the server's disk; no request causes it",
     ("any", "4103"): "refusals by policy are 4101 and 4102",
@@ -106,8 +100,8 @@ NEVER = {
     ("any", "4110"): "a policy is judged by the server itself, which has no other failure",
     ("any", "4200"): "newer documents have 4500 for it",
     ("any", "4300"): "no account is banned; its keys are disabled, which is 4104",
-    ("any", "4400"): "there are no rate limits yet",
-    ("any", "4600"): "plain HTTP is served where the operator asked for it, and nothing listens where not",
+    ("any", "4400"): "no request alone causes it; tests/edges/requests.rs has it",
+    ("any", "4600"): "plain HTTP on the TLS port, which no client here speaks; tests/edges/transport.rs has it",
     ("any", "5200"): "nothing is sold",
     ("any", "5300"): "nothing is sold",
     ("any", "5400"): "every batch is done as a whole or not at all",
@@ -151,12 +145,13 @@ class Scene:
         subnet = {"subnetName": "s", "cidrBlock": "192.168.1.0/24", "zoneId": 100002}
         net = {"vpcName": "net", "cidrBlock": "192.168.0.0/16", "subnetSet": [subnet]}
         self.net = teller.succeed("CreateVpc", net)["unVpcId"]
+        teller.succeed("CreateRouteTable", {"vpcId": self.net, "routeTableName": "second"})
         self.table = teller.succeed("DescribeRouteTable", {"vpcId": "gz_vpc_226"})["data"][0]["unRouteTableId"]
         self.route = {"destinationCidrBlock": "10.2.0.0/17", "nextType": 4, "nextHub": self.peering}
         teller.succeed("CreateRoute", self.routes(self.route))
         server.operate(
             "quota", "set", "--uin", str(servers.FIRST_UIN), "--vpcs-per-region", "4", "--subnets-per-vpc", "1",
-            "--routes-per-table", "1", "--peerings-per-vpc", "1", "--route-tables-per-vpc", "1",
+            "--routes-per-table", "1", "--peerings-per-vpc", "1", "--route-tables-per-vpc", "2",
         )
         policy = pathlib.Path(server.folder.name) / "policy.json"
         policy.write_text(json.dumps(POLICY))
@@ -256,7 +251,7 @@ def _routes(scene, add):
     add("CreateRoute", "RouteLimitExceeded", scene.routes(other))
 
     table = {"vpcId": "gz_vpc_226", "routeTableName": "more"}
-    change = {"vpcId": "gz_vpc_226", "routeTableId": scene.table}
+    change = {"vpcId": "gz_vpc_226", "routeTableId": scene.table, "routeTableName": "y"}
     for action, base in (("CreateRouteTable", table), ("ModifyRouteTableAttribute", change)):
         add(action, "InvalidVpc.NotFound", {**base, "vpcId": "gz_vpc_1"})
         add(action, "InvalidRouteTableName", {**base, "routeTableName": LONG})
@@ -265,13 +260,15 @@ def _routes(scene, add):
                 add(action, code, {**base, "routeSet": [route]})
         add(action, "RouteAlreadyExists", {**base, "routeSet": [other, other]})
         add(action, "RouteLimitExceeded", {**base, "routeSet": [good, other]})
-    add("CreateRouteTable", "RouteTableLimitExceeded", table)
+    add("CreateRouteTable", "RouteTableLimitExceeded", {**table, "vpcId": scene.net})
     for action in ("DeleteRouteTable", "ModifyRouteTableAttribute", "DescribeRouteTable"):
         if action != "ModifyRouteTableAttribute":
             add(action, "InvalidVpc.NotFound", {"vpcId": "gz_vpc_1", "routeTableId": scene.table})
         # A list answers an empty one for an id that is well formed.
         table_id = "nonsense" if action == "DescribeRouteTable" else "rtb-00000000"
-        add(action, "InvalidRouteTableId.NotFound", {"vpcId": "gz_vpc_226", "routeTableId": table_id})
+        add(action, "InvalidRouteTableId.NotFound", {
+            "vpcId": "gz_vpc_226", "routeTableId": table_id, "routeTableName": "y",
+        })
     join = {"vpcId": scene.net, "routeTableId": "rtb-00000000", "subnetId": "gz_subnet_1"}
     add("AssociateRouteTable", "InvalidVpc.NotFound", {**join, "vpcId": "gz_vpc_1"})
     add("AssociateRouteTable", "InvalidSubnet.NotFound", {**join, "vpcId": "gz_vpc_226", "routeTableId": scene.table,
