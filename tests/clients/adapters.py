@@ -182,7 +182,7 @@ class QcloudCli(Client):
 
     # It signs Latin-1 and sends UTF-8.
     telling_name = "a+b&c=d"
-    unknown_actions = {"CreateRoute", "DeleteRoute"}
+    unknown_actions = {"CreateRoute", "DeleteRoute", "DescribeVpcLimit", "DescribeVpcs"}
 
     cannot = {
         "unknown action": "it knows its actions and calls no other",

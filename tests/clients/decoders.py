@@ -112,6 +112,35 @@ def _table(row):
             _fields("a route", route, {"unNextHub": STR})
 
 
+def _table_created(answer):
+    _fields("the answer", answer, {"routeTableId": STR, "unRouteTableId": STR})
+    for route in answer["routeTableSet"]:
+        _fields("a route", route, {"destinationCidrBlock": STR, "nextType": INT, "nextHub": STR})
+
+
+def _one_subnet(answer):
+    _fields("the answer", answer, {
+        **SUBNET, "subnetCreateTime": STR, "totalIPNum": INT, "availableIPNum": INT,
+    })
+
+
+def _vpcs(answer):
+    if "vpcSet" in answer:
+        for vpc in answer["vpcSet"]:
+            _vpc(vpc)
+        return
+    _vpc(answer)
+    for subnet in answer["subnetSet"]:
+        _one_subnet(subnet)
+    for table in answer["routeTableSet"]:
+        _fields("a route table", table, {"routeTableId": STR, "routeTableType": INT, "routeTableName": STR})
+
+
+def _limits(answer):
+    limits = answer["data"]["limit"]
+    assert limits and all(name.isdigit() and _is(limit, INT) for name, limit in limits.items()), answer
+
+
 def _points(answer):
     _fields("the answer", answer, {"metricName": STR, "startTime": STR, "endTime": STR, "period": INT})
     for point in answer["dataPoints"]:
@@ -140,8 +169,17 @@ SUCCESSES = {
         f"{verb}VpcPeeringConnection": _nothing
         for verb in ("Delete", "Modify", "Accept", "Reject", "Enable")
     },
-    "CreateRoute": _nothing,
-    "DeleteRoute": _nothing,
+    "CreateRouteTable": _table_created,
+    "DescribeSubnet": _one_subnet,
+    "DescribeVpcLimit": _limits,
+    "DescribeVpcs": _vpcs,
+    **{
+        action: _nothing
+        for action in (
+            "AssociateRouteTable", "CreateRoute", "DeleteRoute", "DeleteRouteTable", "DeleteSubnet", "DeleteVpc",
+            "ModifyRouteTableAttribute", "ModifySubnetAttribute", "ModifyVpcAttribute",
+        )
+    },
 }
 
 

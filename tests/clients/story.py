@@ -174,3 +174,29 @@ class Storyteller:
         assert [one["totalIPNum"] for one in subnets["data"]] == [253, 253], subnets
         tables = self.succeed("DescribeRouteTable", {"vpcId": created["vpcId"]})
         assert tables["data"][0]["routeSet"][0]["destinationCidrBlock"] == "Local", tables
+        self.changed(created, subnets["data"], tables["data"][0])
+
+    def changed(self, vpc, subnets, default):
+        """What has been made is renamed, routed by another table, and deleted."""
+        where = {"vpcId": vpc["unVpcId"]}
+        self.succeed("ModifyVpcAttribute", {**where, "vpcName": "renamed"})
+        if "DescribeVpcs" not in self.client.unknown_actions:
+            assert self.succeed("DescribeVpcs", where)["vpcName"] == "renamed"
+        one, other = (subnet["unSubnetId"] for subnet in subnets)
+        self.succeed("ModifySubnetAttribute", {**where, "subnetId": one, "subnetName": "web"})
+        assert self.succeed("DescribeSubnet", {**where, "subnetId": one})["subnetName"] == "web"
+        table = self.succeed("CreateRouteTable", {**where, "routeTableName": "own"})["unRouteTableId"]
+        both = {**where, "routeTableId": table, "subnetId": [one, other]}
+        self.succeed("AssociateRouteTable", both)
+        self.succeed("ModifyRouteTableAttribute", {**where, "routeTableId": table, "routeTableName": "mine"})
+        row = self.succeed("DescribeRouteTable", {**where, "routeTableId": table})["data"][0]
+        assert (row["routeTableName"], row["subnetNum"], row["routeTableType"]) == ("mine", 2, 0), row
+        self.succeed("AssociateRouteTable", {**both, "routeTableId": default["routeTableId"]})
+        self.succeed("DeleteRouteTable", {**where, "routeTableId": table})
+        self.succeed("DeleteSubnet", {**where, "subnetId": other})
+        if "DescribeVpcLimit" not in self.client.unknown_actions:
+            limits = self.succeed("DescribeVpcLimit", {"type": [0, 20]})["data"]["limit"]
+            assert limits == {"0": 5, "20": 10}, limits
+        self.succeed("DeleteVpc", where)
+        gone = self.answer("DescribeVpcEx", where)
+        assert gone["codeDesc"] == "InvalidVpc.NotFound", gone

@@ -1,5 +1,5 @@
-//! What an eavesdropper on the underlay sees: address resolution, TLS of the sync channel, and the
-//! four WireGuard message types. Never a byte of a tenant.
+//! What an eavesdropper on the underlay sees: address resolution and group membership of the kernels,
+//! TLS of the sync channel, and the four WireGuard message types. Never a byte of a tenant.
 
 use std::io::Write;
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
@@ -62,6 +62,8 @@ fn classify(frame: &[u8]) -> Option<&'static str> {
     let transport = &ip[usize::from(ip[0] & 0x0f) * 4..];
     let port = |offset: usize| u16::from_be_bytes([transport[offset], transport[offset + 1]]);
     match ip[9] {
+        // IGMP: a switch joins the group of snoopers (RFC 4286) some time after it has come up.
+        2 => Some("igmp"),
         6 if [port(0), port(2)]
             .iter()
             .any(|port| matches!(port, 8443 | 8444)) =>
