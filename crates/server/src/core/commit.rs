@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures::FutureExt;
 use model::{VpcId, World};
 use store::record::{Key, Record};
 use store::{CommitError, Guard, Revision, Store, Transaction, Watch, Write};
@@ -26,6 +27,10 @@ pub(super) const ATTEMPTS: u32 = 64;
 
 /// The longest random pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Changes that the catalog takes in before it is published, at most. They share the copies of what
+/// they touch, and those who wait are woken once.
+const CHANGES_AT_ONCE: usize = 64;
 
 /// The longest pause between two attempts to load a store that fails.
 const LONGEST_RELOAD_PAUSE: Duration = Duration::from_secs(5);
@@ -217,20 +222,35 @@ pub(super) async fn follow(
         revisions.send_replace(revision);
     };
     loop {
-        match watch.next().await {
-            Some(Ok(change)) => {
-                let mut next = Catalog::clone(&catalog.load());
-                if let Err(error) = next.apply(&change) {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        revision = change.revision.0,
-                        "a change of the store cannot be understood; restart with the version \
-                         that wrote it"
-                    );
-                    return;
-                }
-                publish(next);
+        let mut event = watch.next().await;
+        let mut next = Catalog::clone(&catalog.load());
+        let known = next.revision();
+        let mut taken = 0;
+        while let Some(Ok(change)) = &event {
+            if let Err(error) = next.apply(change) {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    revision = change.revision.0,
+                    "a change of the store cannot be understood; restart with the version that \
+                     wrote it"
+                );
+                return;
             }
+            taken += 1;
+            let more = match taken < CHANGES_AT_ONCE {
+                true => watch.next().now_or_never(),
+                false => None,
+            };
+            let Some(more) = more else {
+                break;
+            };
+            event = more;
+        }
+        if next.revision() > known {
+            publish(next);
+        }
+        match event {
+            Some(Ok(_)) => {}
             Some(Err(error)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

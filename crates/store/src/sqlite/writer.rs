@@ -210,6 +210,14 @@ impl Writer {
         let mut requests = Vec::new();
         let mut fate = Fate::Usable;
         while queue.blocking_recv_many(&mut requests, BATCH_TRANSACTIONS) > 0 {
+            // Those who are about to commit get their chance to be in the batch: a sync costs the
+            // same for all of them.
+            std::thread::yield_now();
+            while requests.len() < BATCH_TRANSACTIONS
+                && let Ok(request) = queue.try_recv()
+            {
+                requests.push(request);
+            }
             let mut transactions = Vec::with_capacity(requests.len());
             let mut forgets = Vec::new();
             for request in requests.drain(..) {
