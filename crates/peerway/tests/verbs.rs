@@ -105,7 +105,7 @@ impl Server {
     }
 
     /// Stops it in order and tells where its state was.
-    fn stop(mut self) -> PathBuf {
+    fn stop(&mut self) -> PathBuf {
         let state = PathBuf::from(self.told("CA")).parent().unwrap().to_owned();
         kill(
             Pid::from_raw(self.process.id().cast_signed()),
@@ -120,6 +120,16 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    /// A test that failed leaves no process.
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+    }
+}
+
 fn rows(text: &str) -> Vec<&str> {
     text.lines().skip(1).collect()
 }
@@ -128,7 +138,7 @@ fn rows(text: &str) -> Vec<&str> {
 fn a_server_with_nothing_but_a_seed_is_ready_within_a_second_and_leaves_nothing() {
     // The first start may have to read the program from the disk.
     Server::start().stop();
-    let server = Server::start();
+    let mut server = Server::start();
     // The number that is promised is of the optimised build; this one takes longer in its start.
     let limit = Duration::from_millis(if cfg!(debug_assertions) { 5000 } else { 1000 });
     assert!(server.started_in < limit, "{:?}", server.started_in);
@@ -162,7 +172,7 @@ fn a_server_with_nothing_but_a_seed_is_ready_within_a_second_and_leaves_nothing(
 
 #[test]
 fn accounts_and_quotas_are_made_shown_and_changed() {
-    let server = Server::start();
+    let mut server = Server::start();
     let made = server.json(&["account", "create", "--name", "second", "--uin", "7"]);
     assert_eq!(made["uin"], 7);
     assert!(
@@ -205,7 +215,7 @@ fn accounts_and_quotas_are_made_shown_and_changed() {
 
 #[test]
 fn keys_and_sub_accounts_are_made_restricted_and_deleted() {
-    let server = Server::start();
+    let mut server = Server::start();
     let key = server.json(&["key", "create", "--uin", UIN, "--read-only"]);
     let id = key["secret_id"].as_str().unwrap();
     assert!(!key["secret_key"].as_str().unwrap().is_empty());
@@ -261,7 +271,7 @@ fn keys_and_sub_accounts_are_made_restricted_and_deleted() {
 
 #[test]
 fn what_is_not_there_is_said_and_lists_may_be_empty() {
-    let server = Server::start();
+    let mut server = Server::start();
     assert_eq!(server.json(&["peering", "list"]), Value::Array(vec![]));
     assert_eq!(
         server.json(&["task", "list", "--running"]),
@@ -294,7 +304,7 @@ fn what_is_not_there_is_said_and_lists_may_be_empty() {
 
 #[test]
 fn the_audit_log_tells_what_the_operator_did() {
-    let server = Server::start();
+    let mut server = Server::start();
     server.text(&["account", "create", "--name", "second", "--uin", "7"]);
     server.text(&["quota", "set", "--uin", "7", "--inbox-per-vpc", "3"]);
     let entries = server.json(&["audit", "--action", "quota.*"]);
