@@ -26,13 +26,13 @@ pub enum Outcome {
     /// Every VPC of a region.
     AllVpcs(Vec<VpcView>),
     /// One VPC with what it holds.
-    Vpc(VpcDetail),
+    Vpc(Box<VpcDetail>),
     /// Subnets were made.
     SubnetsCreated(Vec<SubnetView>),
     /// A part of a list of subnets.
     Subnets(Page<SubnetView>),
     /// One subnet.
-    Subnet(SubnetView),
+    Subnet(Box<SubnetView>),
     /// A route table was made.
     RouteTableCreated {
         /// The table.

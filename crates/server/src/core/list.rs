@@ -59,11 +59,11 @@ impl Lists<'_> {
             .collect();
         route_tables
             .sort_unstable_by_key(|view| (view.route_table.created_at, view.route_table.id));
-        Ok(Outcome::Vpc(VpcDetail {
+        Ok(Outcome::Vpc(Box::new(VpcDetail {
             vpc: self.vpc_view(vpc),
             subnets,
             route_tables,
-        }))
+        })))
     }
 
     fn vpc_view(&self, vpc: &Vpc) -> VpcView {
@@ -111,7 +111,7 @@ impl Lists<'_> {
         let view = views
             .find(|view| view.subnet.id == id)
             .ok_or_else(|| UseCaseError::Internal(format!("{id} has no route table")))?;
-        Ok(Outcome::Subnet(view))
+        Ok(Outcome::Subnet(Box::new(view)))
     }
 
     fn subnets_of(&self, vpc: &Vpc) -> impl Iterator<Item = SubnetView> {

@@ -42,12 +42,12 @@ pub fn render(outcome: &Outcome) -> Vec<u8> {
         } => success(&VpcCreatedBody::new(vpc, subnets, route_table)),
         Outcome::Vpcs(page) => list(page.total, page.items.iter().map(VpcBody::from)),
         Outcome::AllVpcs(vpcs) => success(&AllVpcsBody::from(vpcs.as_slice())),
-        Outcome::Vpc(detail) => success(&VpcDetailBody::from(detail)),
+        Outcome::Vpc(detail) => success(&VpcDetailBody::from(&**detail)),
         Outcome::SubnetsCreated(subnets) => success(&SubnetsCreatedBody {
             subnet_set: subnets.iter().map(CreatedSubnetBody::from).collect(),
         }),
         Outcome::Subnets(page) => list(page.total, page.items.iter().map(SubnetBody::from)),
-        Outcome::Subnet(view) => success(&SubnetDetailBody::from(view)),
+        Outcome::Subnet(view) => success(&SubnetDetailBody::from(&**view)),
         Outcome::RouteTableCreated {
             route_table,
             routes,

@@ -397,7 +397,7 @@ fn one_subnet_is_answered_without_a_list_around_it() {
     expected.as_object_mut().unwrap().extend(more);
     let hosts = 2;
     check(
-        &Outcome::Subnet(SubnetView { hosts, ..subnet() }),
+        &Outcome::Subnet(Box::new(SubnetView { hosts, ..subnet() })),
         &expected,
     );
 }
@@ -466,7 +466,7 @@ fn the_older_list_of_vpcs_tells_all_or_one_with_what_it_holds() {
             subnets: 1,
         }],
     };
-    check(&Outcome::Vpc(detail), &expected);
+    check(&Outcome::Vpc(Box::new(detail)), &expected);
 }
 
 #[test]
