@@ -243,11 +243,11 @@ pub fn explain(seen: &Seen<'_>) -> Vec<Finding> {
         findings.push(Finding::NoAttachment { vpc: vpc() });
     }
     let inner_mtu_bytes = seen.pair.and_then(|pair| pair.inner_mtu);
-    if seen.grown.queue_full > 0 {
+    if seen.grown.at_cap > 0 {
         let bandwidth_mbps = seen.entry.bandwidth.mbps();
         findings.push(Finding::AtCap {
             bandwidth_mbps,
-            dropped: seen.grown.queue_full,
+            dropped: seen.grown.at_cap,
         });
     }
     if seen.grown.too_big > 0 {
@@ -492,7 +492,7 @@ mod tests {
     #[test]
     fn limits_are_named_with_their_numbers() {
         check(
-            |case| case.grown.queue_full = 3,
+            |case| case.grown.at_cap = 3,
             Finding::AtCap {
                 bandwidth_mbps: 20,
                 dropped: 3,
@@ -526,7 +526,7 @@ mod tests {
     #[test]
     fn what_blocks_comes_before_what_limits() {
         let found = findings(|case| {
-            case.grown.queue_full = 1;
+            case.grown.at_cap = 1;
             case.attachments = 0;
         });
         let blocks: Vec<bool> = found.iter().map(Finding::blocks).collect();

@@ -15,8 +15,8 @@ const MAX_SAMPLES: usize = 16;
 /// The drops of one side of a peering that a finding rests on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DropCounts {
-    /// Packets that found the queue at the cap full.
-    pub queue_full: u64,
+    /// Packets that the cap's queues dropped: full, or standing for too long.
+    pub at_cap: u64,
     /// Packets larger than the pair's MTU that may not be fragmented.
     pub too_big: u64,
 }
@@ -50,7 +50,7 @@ impl Growth {
             .and_then(|(_, sample)| sample.get(&key));
         let before = before.copied().unwrap_or_default();
         DropCounts {
-            queue_full: at_present.queue_full.saturating_sub(before.queue_full),
+            at_cap: at_present.at_cap.saturating_sub(before.at_cap),
             too_big: at_present.too_big.saturating_sub(before.too_big),
         }
     }
@@ -69,7 +69,7 @@ fn counts(status: &TunnelStatus) -> BTreeMap<PeeringKey, DropCounts> {
 fn count(peering: &PeeringStatus) -> DropCounts {
     let of = |cause: Drop| peering.sent_drops.get(cause.name()).copied().unwrap_or(0);
     DropCounts {
-        queue_full: of(Drop::QueueFull),
+        at_cap: of(Drop::QueueFull) + of(Drop::QueueDelay),
         too_big: of(Drop::TooBig),
     }
 }
@@ -79,21 +79,20 @@ mod tests {
     use super::*;
     use crate::testing::peering_key;
 
-    fn status(queue_full: u64) -> TunnelStatus {
+    fn status(at_cap: u64) -> TunnelStatus {
         let mut status = TunnelStatus::default();
         let peering = status.peerings.entry(peering_key()).or_default();
-        if queue_full > 0 {
-            peering
-                .sent_drops
-                .insert(Drop::QueueFull.name(), queue_full);
+        if at_cap > 0 {
+            let (full, late) = (Drop::QueueFull.name(), Drop::QueueDelay.name());
+            peering.sent_drops.extend([(full, at_cap - 1), (late, 1)]);
         }
         status
     }
 
-    fn since(growth: &Growth, queue_full: u64) -> u64 {
+    fn since(growth: &Growth, at_cap: u64) -> u64 {
         growth
-            .since(peering_key(), &status(queue_full).peerings[&peering_key()])
-            .queue_full
+            .since(peering_key(), &status(at_cap).peerings[&peering_key()])
+            .at_cap
     }
 
     #[test]

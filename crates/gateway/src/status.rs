@@ -172,6 +172,10 @@ pub struct PeeringView {
     pub rtt_micros: Option<u64>,
     /// Bytes that wait for the cap.
     pub queue_bytes: u64,
+    /// How long packets waited for the cap of late, in microseconds.
+    pub queue_delay_micros: u64,
+    /// Packets that left with a congestion mark of the cap's queues.
+    pub marked_packets: u64,
     /// Why nothing, or not everything, passes. Empty when nothing is wrong.
     pub findings: Vec<Finding>,
 }
@@ -322,6 +326,8 @@ fn peering_view(
         probe_age_millis: peering.last_probe.map(millis),
         rtt_micros: peering.rtt.map(micros),
         queue_bytes: peering.queue_bytes,
+        queue_delay_micros: micros(peering.queue_delay),
+        marked_packets: peering.marked,
         findings,
     }
 }

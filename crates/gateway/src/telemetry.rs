@@ -163,18 +163,40 @@ fn render_traffic(text: &mut String, status: &TunnelStatus) {
             }
         }
     }
-    let mut family = Family::begin(
-        text,
-        "peerway_peering_queue_bytes",
-        "gauge",
-        "Bytes that wait for the cap.",
-    );
-    for ((peering, side), seen) in &status.peerings {
-        let labels = [
-            ("peering", &*peering.to_string()),
-            ("side", &*side.to_string()),
-        ];
-        family.sample(&labels, seen.queue_bytes as f64);
+    render_queues(text, status);
+}
+
+fn render_queues(text: &mut String, status: &TunnelStatus) {
+    type Value = fn(&tunnel::PeeringStatus) -> f64;
+    let families: [(_, _, _, Value); 3] = [
+        (
+            "peerway_peering_queue_bytes",
+            "gauge",
+            "Bytes that wait for the cap.",
+            |seen| seen.queue_bytes as f64,
+        ),
+        (
+            "peerway_peering_queue_delay_seconds",
+            "gauge",
+            "How long packets waited for the cap of late.",
+            |seen| seen.queue_delay.as_secs_f64(),
+        ),
+        (
+            "peerway_peering_marked_packets_total",
+            "counter",
+            "Packets sent with a congestion mark of the cap's queues.",
+            |seen| seen.marked as f64,
+        ),
+    ];
+    for (name, kind, help, value) in families {
+        let mut family = Family::begin(text, name, kind, help);
+        for ((peering, side), seen) in &status.peerings {
+            let labels = [
+                ("peering", &*peering.to_string()),
+                ("side", &*side.to_string()),
+            ];
+            family.sample(&labels, value(seen));
+        }
     }
 }
 
@@ -322,6 +344,8 @@ mod tests {
         let peering = status.peerings.entry(peering_key()).or_default();
         peering.sent.count(1000);
         peering.sent_drops.insert("queue_full", 4);
+        peering.queue_delay = Duration::from_millis(3);
+        peering.marked = 9;
         let text = render(&Gathered {
             slice: Some(&slice(7)),
             status: &status,
@@ -335,6 +359,12 @@ mod tests {
             ),
             format!(
                 "peerway_peering_dropped_packets_total{{peering=\"{peering}\",side=\"requester\",direction=\"sent\",cause=\"queue_full\"}} 4"
+            ),
+            format!(
+                "peerway_peering_queue_delay_seconds{{peering=\"{peering}\",side=\"requester\"}} 0.003"
+            ),
+            format!(
+                "peerway_peering_marked_packets_total{{peering=\"{peering}\",side=\"requester\"}} 9"
             ),
             format!(
                 "peerway_pair_rtt_seconds{{gateway=\"{}\"}} 0.0015",

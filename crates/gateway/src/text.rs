@@ -216,6 +216,8 @@ mod tests {
             probe_age_millis: None,
             rtt_micros: None,
             queue_bytes: 0,
+            queue_delay_micros: 0,
+            marked_packets: 0,
             findings: vec![Finding::PeerWithoutGateway],
         });
         let text = status_text(&status);

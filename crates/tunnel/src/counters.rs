@@ -41,8 +41,10 @@ drops! {
     NoEndpoint "no_endpoint";
     /// No tunnel session with the other gateway.
     NoSession "no_session";
-    /// The queue at the cap is full.
+    /// The queues at the cap are full; the flow that holds most of them loses.
     QueueFull "queue_full";
+    /// The flow's queue at the cap stood too long, and its sender takes no marks (RFC 8289).
+    QueueDelay "queue_delay";
     /// Larger than the pair's MTU and not to be fragmented.
     TooBig "too_big";
     /// The underlay socket refused it.

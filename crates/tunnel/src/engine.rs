@@ -15,6 +15,7 @@ use model::slice::{GatewaySlice, PeerEnd, PeeringSlice};
 use model::{CidrBlock, GatewayId, PeeringConnectionId, PublicKey, Side, VpcId};
 
 use crate::TunnelEvent;
+use crate::buffers::Buffers;
 use crate::coalesce::Coalescer;
 use crate::counters::{Drop, Drops, Traffic};
 use crate::framing::FramePath;
@@ -57,9 +58,9 @@ pub(crate) struct Peering {
     // Position of the other side, when this gateway carries both.
     pub(crate) other: Option<usize>,
     pub(crate) path: FramePath,
-    // Queued packets have OVERHEAD bytes of room before them.
-    pub(crate) shaper: Shaper<Vec<u8>>,
-    pub(crate) departure_scheduled: bool,
+    pub(crate) shaper: Shaper,
+    departure_scheduled: bool,
+    rest_scheduled: bool,
     pub(crate) prober: Prober,
     probe_scheduled: Instant,
     pub(crate) icmp: IcmpLimit,
@@ -72,6 +73,7 @@ pub(crate) struct Peering {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Departure(usize),
+    Rest(usize),
     PeeringProbe(usize),
     PairProbe(usize),
 }
@@ -97,8 +99,9 @@ pub struct Engine {
     pub(crate) coalescer: Coalescer,
     pub(crate) drops: Drops,
     pub(crate) scratch: Box<[u8]>,
+    pub(crate) whole_scratch: Box<[u8]>,
     pub(crate) fragment_scratch: Box<[u8]>,
-    pub(crate) free_buffers: Vec<Vec<u8>>,
+    pub(crate) buffers: Buffers,
     pub(crate) endpoints_changed: bool,
 }
 
@@ -131,8 +134,9 @@ impl Engine {
             coalescer: Coalescer::default(),
             drops: Drops::default(),
             scratch: vec![0; SCRATCH].into(),
+            whole_scratch: vec![0; SCRATCH].into(),
             fragment_scratch: vec![0; SCRATCH].into(),
-            free_buffers: Vec::new(),
+            buffers: Buffers::default(),
             endpoints_changed: false,
         }
     }
@@ -155,7 +159,9 @@ impl Engine {
         }
         for position in 0..self.peerings.len() {
             self.peerings[position].departure_scheduled = false;
+            self.peerings[position].rest_scheduled = false;
             self.schedule_departure(position);
+            self.schedule_rest(position, now);
             self.schedule_peering_probe(position);
         }
         self.on_time(now, out);
@@ -235,7 +241,7 @@ impl Engine {
                 || peering.slice.peer_vpc != wanted.peer_vpc;
             if moved {
                 // What waits was meant for another place.
-                peering.shaper.drain().for_each(drop);
+                peering.shaper.clear(now, &mut self.buffers);
                 peering.prober = Prober::new(now, self.next_probe_seed());
             }
             peering.slice = wanted.clone();
@@ -291,6 +297,7 @@ impl Engine {
             },
             shaper: Shaper::new(slice.bandwidth.bytes_per_sec(), now),
             departure_scheduled: false,
+            rest_scheduled: false,
             prober: Prober::new(now, self.next_probe_seed()),
             probe_scheduled: now,
             icmp: IcmpLimit::new(now),
@@ -328,6 +335,10 @@ impl Engine {
                     self.peerings[position].departure_scheduled = false;
                     self.depart(position, now, out);
                     self.schedule_departure(position);
+                }
+                Timer::Rest(position) => {
+                    self.peerings[position].rest_scheduled = false;
+                    self.schedule_rest(position, now);
                 }
                 Timer::PeeringProbe(position) if self.peerings[position].probe_scheduled == at => {
                     self.probe_peering(position, now, out);
@@ -450,6 +461,23 @@ impl Engine {
             peering.departure_scheduled = true;
             self.timers.push(Reverse((at, Timer::Departure(position))));
         }
+    }
+
+    // Queues that stay empty are given up; one timer at a time looks after that.
+    pub(crate) fn schedule_rest(&mut self, position: usize, now: Instant) {
+        let peering = &mut self.peerings[position];
+        if !peering.rest_scheduled
+            && let Some(at) = peering.shaper.rest(now)
+        {
+            peering.rest_scheduled = true;
+            self.timers.push(Reverse((at, Timer::Rest(position))));
+        }
+    }
+
+    /// How many timers run.
+    #[cfg(test)]
+    pub(crate) fn running_timers(&self) -> usize {
+        self.timers.len()
     }
 
     /// Tells the MTU of the underlay towards a gateway.

@@ -7,7 +7,7 @@
 
 use crate::packet::{
     Ipv4Header, Malformed, PROTOCOL_TCP, PROTOCOL_UDP, TCP_CWR, TCP_FIN, TCP_HEADER, TCP_PSH,
-    UDP_HEADER, fold, pseudo_header_sum, sum, write_ipv4_checksum,
+    UDP_HEADER, fold, sum, write_ipv4_checksum,
 };
 
 /// Bytes of the header before each packet, as set by `TUNSETVNETHDRSZ`.
@@ -86,16 +86,132 @@ enum Kind {
     Udp,
 }
 
+/// How a packet from a queue divides into whole packets. It says nothing without the packet that it
+/// was made for, and stays right for any copy of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Division {
+    kind: Kind,
+    // Where the transport header is; the IP header's length.
+    transport: u16,
+    headers_len: u16,
+    segment: u16,
+    count: u16,
+    len: u16,
+}
+
+impl Division {
+    /// A packet of `len` bytes that is whole already.
+    pub fn whole(len: usize) -> Division {
+        Division {
+            kind: Kind::Whole,
+            transport: 0,
+            headers_len: 0,
+            segment: 0,
+            count: 1,
+            len: len as u16,
+        }
+    }
+
+    /// Whether the packet is whole as it is.
+    pub fn is_whole(&self) -> bool {
+        self.kind == Kind::Whole
+    }
+
+    /// How many whole packets it makes, at least 1.
+    pub fn count(&self) -> usize {
+        self.count.into()
+    }
+
+    /// The length of whole packet number `index` (below `count`).
+    pub fn packet_len(&self, index: usize) -> usize {
+        let (start, end) = self.payload(index);
+        usize::from(self.headers_len) + end - start
+    }
+
+    /// The bytes of the whole packets from number `first` on.
+    pub fn bytes_from(&self, first: usize) -> usize {
+        let (start, _) = self.payload(first);
+        let packets = usize::from(self.count).saturating_sub(first);
+        usize::from(self.len).saturating_sub(start) + packets * usize::from(self.headers_len)
+    }
+
+    fn payload(&self, index: usize) -> (usize, usize) {
+        let start = usize::from(self.headers_len) + index * usize::from(self.segment);
+        let end = match self.kind {
+            Kind::Whole => self.len.into(),
+            Kind::Tcp | Kind::Udp => (start + usize::from(self.segment)).min(self.len.into()),
+        };
+        (start, end)
+    }
+
+    /// Writes whole packet number `index` (below `count`) of `packet` to the start of `out` and
+    /// returns its length. `out` must hold 64 KiB.
+    pub fn write(&self, packet: &[u8], index: usize, out: &mut [u8]) -> usize {
+        let headers_len = usize::from(self.headers_len);
+        let (start, end) = self.payload(index);
+        let length = headers_len + end - start;
+        out[..headers_len].copy_from_slice(&packet[..headers_len]);
+        out[headers_len..length].copy_from_slice(&packet[start..end]);
+        if self.is_whole() {
+            return length;
+        }
+        let out = &mut out[..length];
+        let id = u16::from_be_bytes([packet[4], packet[5]]).wrapping_add(index as u16);
+        out[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+        out[4..6].copy_from_slice(&id.to_be_bytes());
+        write_ipv4_checksum(out, self.transport.into());
+        if self.kind == Kind::Tcp {
+            self.finish_tcp(index, out);
+        } else {
+            self.finish_udp(out);
+        }
+        length
+    }
+
+    // Sequence numbers advance by the payload; FIN and PSH belong to the last segment, CWR to the
+    // first one.
+    fn finish_tcp(&self, index: usize, out: &mut [u8]) {
+        let tcp = &mut out[self.transport.into()..];
+        let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]])
+            .wrapping_add((index * usize::from(self.segment)) as u32);
+        tcp[4..8].copy_from_slice(&sequence.to_be_bytes());
+        if index + 1 < self.count() {
+            tcp[13] &= !(TCP_FIN | TCP_PSH);
+        }
+        if index > 0 {
+            tcp[13] &= !TCP_CWR;
+        }
+        self.write_transport_checksum(PROTOCOL_TCP, 16, out);
+    }
+
+    fn finish_udp(&self, out: &mut [u8]) {
+        let at = usize::from(self.transport) + 4;
+        let length = (out.len() - usize::from(self.transport)) as u16;
+        out[at..at + 2].copy_from_slice(&length.to_be_bytes());
+        self.write_transport_checksum(PROTOCOL_UDP, 6, out);
+    }
+
+    fn write_transport_checksum(&self, protocol: u8, at: usize, out: &mut [u8]) {
+        let (ip, transport) = out.split_at_mut(self.transport.into());
+        transport[at..at + 2].fill(0);
+        let pseudo = sum(&ip[12..20]) + u32::from(protocol) + transport.len() as u32;
+        let mut checksum = !fold(pseudo + sum(transport));
+        if checksum == 0 && protocol == PROTOCOL_UDP {
+            checksum = 0xffff;
+        }
+        transport[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
 /// One read of a TUN queue: a whole packet or one to be split.
 #[derive(Debug)]
 pub struct SuperPacket<'a> {
-    packet: &'a [u8],
+    /// The bytes as they came, completed when whole.
+    pub bytes: &'a mut [u8],
     /// The headers' fields, those of the super-packet.
     pub header: Ipv4Header,
-    kind: Kind,
-    headers_len: usize,
-    segment: usize,
-    count: usize,
+    /// How it divides.
+    pub division: Division,
 }
 
 impl<'a> SuperPacket<'a> {
@@ -122,104 +238,49 @@ impl<'a> SuperPacket<'a> {
             }
             _ => return Err(Malformed::Field),
         };
-        let payload = header
-            .total_len
-            .checked_sub(headers_len)
-            .ok_or(Malformed::Truncated)?;
-        let segment = usize::from(vnet.gso_size);
+        let bytes = &mut packet[..header.total_len];
         if kind == Kind::Whole {
             if vnet.flags & NEEDS_CSUM != 0 {
-                complete_checksum(vnet, &mut packet[..header.total_len])?;
+                complete_checksum(vnet, bytes)?;
             }
-        } else if segment == 0 || payload == 0 || header.is_fragment() {
+            let division = Division::whole(bytes.len());
+            return Ok(SuperPacket {
+                bytes,
+                header,
+                division,
+            });
+        }
+        let payload = bytes
+            .len()
+            .checked_sub(headers_len)
+            .ok_or(Malformed::Truncated)?;
+        if vnet.gso_size == 0 || payload == 0 || header.is_fragment() {
             return Err(Malformed::Field);
         }
-        let count = if kind == Kind::Whole {
-            1
-        } else {
-            payload.div_ceil(segment)
+        let division = Division {
+            kind,
+            transport: header.header_len as u16,
+            headers_len: headers_len as u16,
+            segment: vnet.gso_size,
+            // At most the payload's length, itself below 64 KiB.
+            count: payload.div_ceil(vnet.gso_size.into()) as u16,
+            len: bytes.len() as u16,
         };
         Ok(SuperPacket {
-            packet: &packet[..header.total_len],
+            bytes,
             header,
-            kind,
-            headers_len,
-            segment,
-            count,
+            division,
         })
-    }
-
-    /// The bytes as they came, completed when whole.
-    pub fn bytes(&self) -> &[u8] {
-        self.packet
     }
 
     /// How many whole packets it makes, at least 1.
     pub fn count(&self) -> usize {
-        self.count
+        self.division.count()
     }
 
-    /// Writes whole packet number `index` (below `count`) to the start of `out` and returns its
-    /// length. `out` must hold 64 KiB.
+    /// As [`Division::write`].
     pub fn write_segment(&self, index: usize, out: &mut [u8]) -> usize {
-        if self.kind == Kind::Whole {
-            out[..self.packet.len()].copy_from_slice(self.packet);
-            return self.packet.len();
-        }
-        let start = self.headers_len + index * self.segment;
-        let end = (start + self.segment).min(self.packet.len());
-        let length = self.headers_len + end - start;
-        out[..self.headers_len].copy_from_slice(&self.packet[..self.headers_len]);
-        out[self.headers_len..length].copy_from_slice(&self.packet[start..end]);
-        let out = &mut out[..length];
-        out[2..4].copy_from_slice(&(length as u16).to_be_bytes());
-        out[4..6].copy_from_slice(&self.header.id.wrapping_add(index as u16).to_be_bytes());
-        write_ipv4_checksum(out, self.header.header_len);
-        if self.kind == Kind::Tcp {
-            self.finish_tcp(index, out);
-        } else {
-            self.finish_udp(out);
-        }
-        length
-    }
-
-    // Sequence numbers advance by the payload; FIN and PSH belong to the last segment, CWR to the
-    // first one.
-    fn finish_tcp(&self, index: usize, out: &mut [u8]) {
-        let tcp = &mut out[self.header.header_len..];
-        let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]])
-            .wrapping_add((index * self.segment) as u32);
-        tcp[4..8].copy_from_slice(&sequence.to_be_bytes());
-        if index + 1 < self.count {
-            tcp[13] &= !(TCP_FIN | TCP_PSH);
-        }
-        if index > 0 {
-            tcp[13] &= !TCP_CWR;
-        }
-        self.write_transport_checksum(16, tcp);
-    }
-
-    fn finish_udp(&self, out: &mut [u8]) {
-        let udp = &mut out[self.header.header_len..];
-        let length = udp.len() as u16;
-        udp[4..6].copy_from_slice(&length.to_be_bytes());
-        self.write_transport_checksum(6, udp);
-    }
-
-    fn write_transport_checksum(&self, at: usize, transport: &mut [u8]) {
-        transport[at..at + 2].fill(0);
-        let header = &self.header;
-        let pseudo = pseudo_header_sum(
-            header.source,
-            header.destination,
-            header.protocol,
-            transport.len(),
-        );
-        let mut checksum = !fold(pseudo + sum(transport));
-        if checksum == 0 && header.protocol == PROTOCOL_UDP {
-            checksum = 0xffff;
-        }
-        transport[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
+        self.division.write(self.bytes, index, out)
     }
 }
 
@@ -247,6 +308,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::packet::pseudo_header_sum;
     use crate::testing::{tcp_packet, transport_checksum_is_right, udp_packet};
 
     const A: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 5);
@@ -258,6 +320,9 @@ mod tests {
         (0..parsed.count())
             .map(|index| {
                 let length = parsed.write_segment(index, &mut out);
+                assert_eq!(parsed.division.packet_len(index), length);
+                let rest = (index..parsed.count()).map(|n| parsed.division.packet_len(n));
+                assert_eq!(parsed.division.bytes_from(index), rest.sum::<usize>());
                 out[..length].to_vec()
             })
             .collect()

@@ -9,10 +9,12 @@
 //! Start with [`Tunnel::start`] and [`Tunnel::configure`], then [`engine::Engine`].
 
 pub mod arp;
+pub mod buffers;
 pub mod coalesce;
 pub mod counters;
 pub mod engine;
 mod error;
+pub mod flow;
 pub mod framing;
 mod gateway;
 pub mod gso;

@@ -179,6 +179,11 @@ pub fn replace_word(packet: &mut [u8], at: usize, word: u16, checksum_at: usize)
     packet[checksum_at..checksum_at + 2].copy_from_slice(&patched.to_be_bytes());
 }
 
+/// The ECN codepoint of a valid IPv4 packet, 0 to 3.
+pub fn ecn_of(packet: &[u8]) -> u8 {
+    packet[1] & 0b11
+}
+
 /// Sets the ECN codepoint of an IPv4 packet and patches the header checksum.
 pub fn set_ecn(packet: &mut [u8], ecn: u8) {
     let word = u16::from_be_bytes([packet[0], (packet[1] & !0b11) | ecn]);

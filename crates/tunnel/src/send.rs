@@ -8,17 +8,13 @@ use model::slice::PeerEnd;
 
 use crate::counters::Drop;
 use crate::engine::Engine;
+use crate::flow::FlowKey;
 use crate::framing::{ETHERTYPE_IPV4, FrameMeta, OVERHEAD, write_headers};
-use crate::gso::{SuperPacket, VnetHeader};
+use crate::gso::{Division, SuperPacket, VnetHeader};
 use crate::mtu::{clamp_mss, fragment, icmp_too_big, may_answer};
 use crate::outbox::Outbox;
 use crate::packet::{Ipv4Header, flow_hash};
 use crate::session::{HANDSHAKE_MAX, SEAL_OVERHEAD};
-use crate::shaper::Admission;
-
-// Buffers kept for reuse by queues.
-const FREE_BUFFERS: usize = 4096;
-const PADDING: usize = 16;
 
 impl Engine {
     /// Takes what was read from a VPC's TUN queue: vnet header and packet. Checksums are completed
@@ -43,22 +39,14 @@ impl Engine {
             return 1;
         };
         let count = parsed.count();
-        match self.route(vpc, parsed.bytes(), &parsed.header) {
+        match self.route(vpc, parsed.bytes, &parsed.header) {
             Err(cause) => self.drops.add(cause, count as u64),
             Ok(position) if !self.leads_into_peer(position, parsed.header.destination) => {
                 self.peerings[position]
                     .sent_drops
                     .add(Drop::OutsidePeer, count as u64);
             }
-            Ok(position) => {
-                let mut scratch = std::mem::take(&mut self.scratch);
-                for index in 0..count {
-                    let length = OVERHEAD + parsed.write_segment(index, &mut scratch[OVERHEAD..]);
-                    self.send_segment(position, &mut scratch, length, now, out);
-                }
-                self.scratch = scratch;
-                self.schedule_departure(position);
-            }
+            Ok(position) => self.dispatch(position, parsed, now, out),
         }
         count
     }
@@ -79,31 +67,46 @@ impl Engine {
             .contains_address(destination)
     }
 
-    // `buffer[OVERHEAD..length]` is a whole inner packet.
-    fn send_segment(
+    fn dispatch(
         &mut self,
         position: usize,
-        buffer: &mut [u8],
-        length: usize,
+        packet: SuperPacket<'_>,
         now: Instant,
         out: &mut Outbox,
     ) {
+        let SuperPacket {
+            bytes,
+            header,
+            division,
+        } = packet;
         let gateway = self.peerings[position].gateway;
         let mtu = gateway.and_then(|at| self.gateways[at].inner_mtu());
         if let Some(mtu) = mtu {
-            clamp_mss(&mut buffer[OVERHEAD..length], mtu);
-            if length - OVERHEAD > usize::from(mtu) {
-                self.send_oversized(position, &buffer[OVERHEAD..length], mtu, now, out);
+            // What a host hands over to be split is data, never a SYN.
+            if division.is_whole() {
+                clamp_mss(bytes, mtu);
+            }
+            if division.packet_len(0) > usize::from(mtu) {
+                self.send_oversized(position, bytes, division, mtu, now, out);
                 return;
             }
         }
-        self.admit(position, buffer, length, now, out);
+        self.admit(
+            position,
+            FlowKey::new(bytes, &header),
+            bytes,
+            division,
+            now,
+            out,
+        );
+        self.schedule_departure(position);
     }
 
     fn send_oversized(
         &mut self,
         position: usize,
         packet: &[u8],
+        division: Division,
         mtu: u16,
         now: Instant,
         out: &mut Outbox,
@@ -111,30 +114,48 @@ impl Engine {
         let Ok(header) = Ipv4Header::parse(packet) else {
             return;
         };
-        if !header.dont_fragment {
-            let mut parts = std::mem::take(&mut self.fragment_scratch);
-            let mut buffer = self.free_buffers.pop().unwrap_or_default();
-            fragment(packet, mtu.into(), &mut parts, |part| {
-                buffer.clear();
-                buffer.resize(OVERHEAD, 0);
-                buffer.extend_from_slice(part);
-                let length = buffer.len();
-                buffer.resize(length + PADDING, 0);
-                self.admit(position, &mut buffer, length, now, out);
-            });
-            self.free_buffers.push(buffer);
-            self.fragment_scratch = parts;
+        if header.dont_fragment {
+            let peering = &mut self.peerings[position];
+            peering
+                .sent_drops
+                .add(Drop::TooBig, division.count() as u64);
+            self.answer_too_big(position, packet, &header, mtu, now, out);
             return;
         }
+        let mut whole = std::mem::take(&mut self.whole_scratch);
+        let mut part = std::mem::take(&mut self.fragment_scratch);
+        for index in 0..division.count() {
+            let length = division.write(packet, index, &mut whole);
+            fragment(&whole[..length], mtu.into(), &mut part, |part| {
+                let Ok(header) = Ipv4Header::parse(part) else {
+                    return;
+                };
+                let (key, whole) = (FlowKey::new(part, &header), Division::whole(part.len()));
+                self.admit(position, key, part, whole, now, out);
+            });
+        }
+        self.whole_scratch = whole;
+        self.fragment_scratch = part;
+        self.schedule_departure(position);
+    }
+
+    fn answer_too_big(
+        &mut self,
+        position: usize,
+        packet: &[u8],
+        header: &Ipv4Header,
+        mtu: u16,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         let peering = &mut self.peerings[position];
-        peering.sent_drops.count(Drop::TooBig);
         let vpc = peering.slice.local_vpc;
         let gateway = self
             .vpcs
             .get(&vpc)
             .and_then(|table| table.gateway_address(header.source));
         if let Some(gateway) = gateway
-            && may_answer(packet, &header)
+            && may_answer(packet, header)
             && peering.icmp.take(now)
         {
             let answer = icmp_too_big(packet, gateway, mtu);
@@ -142,37 +163,41 @@ impl Engine {
         }
     }
 
+    // Sends what the cap lets go at once and queues the rest.
     fn admit(
         &mut self,
         position: usize,
-        buffer: &mut [u8],
-        length: usize,
+        key: FlowKey,
+        packet: &[u8],
+        division: Division,
         now: Instant,
         out: &mut Outbox,
     ) {
-        let peering = &mut self.peerings[position];
-        match peering.shaper.offer(length - OVERHEAD, now) {
-            Admission::Pass => self.transmit(position, buffer, length, out),
-            Admission::Full => peering.sent_drops.count(Drop::QueueFull),
-            Admission::Queue => {
-                let mut copy = self.free_buffers.pop().unwrap_or_default();
-                copy.clear();
-                copy.extend_from_slice(&buffer[..length]);
-                peering.shaper.enqueue(length - OVERHEAD, copy);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for index in 0..division.count() {
+            let shaper = &mut self.peerings[position].shaper;
+            if !shaper.admit(division.packet_len(index), now) {
+                shaper.enqueue(key, packet, division, index, now, &mut self.buffers);
+                self.schedule_rest(position, now);
+                break;
             }
+            let length = OVERHEAD + division.write(packet, index, &mut scratch[OVERHEAD..]);
+            self.transmit(position, &mut scratch, length, out);
         }
+        self.scratch = scratch;
     }
 
-    /// Sends what the cap lets go from a peering's queue.
+    /// Sends what the cap lets go from a peering's queues.
     pub(crate) fn depart(&mut self, position: usize, now: Instant, out: &mut Outbox) {
-        while let Some(mut packet) = self.peerings[position].shaper.dequeue(now) {
-            let length = packet.len();
-            packet.resize(length + PADDING, 0);
-            self.transmit(position, &mut packet, length, out);
-            if self.free_buffers.len() < FREE_BUFFERS {
-                self.free_buffers.push(packet);
-            }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        while let Some(length) =
+            self.peerings[position]
+                .shaper
+                .dequeue(now, &mut self.buffers, &mut scratch[OVERHEAD..])
+        {
+            self.transmit(position, &mut scratch, OVERHEAD + length, out);
         }
+        self.scratch = scratch;
     }
 
     // `buffer` has room for the padding after `length`.

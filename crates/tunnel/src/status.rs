@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use model::{GatewayId, PeeringConnectionId, Side};
 
-use crate::counters::Traffic;
+use crate::counters::{Drop, Traffic};
 use crate::engine::Engine;
 
 /// A snapshot of a running tunnel.
@@ -62,6 +62,10 @@ pub struct PeeringStatus {
     pub rtt: Option<Duration>,
     /// Inner bytes that wait for the cap.
     pub queue_bytes: u64,
+    /// How long packets waited for the cap of late; zero when none had to.
+    pub queue_delay: Duration,
+    /// Packets that left with a congestion mark because their flow's queue stood too long.
+    pub marked: u64,
 }
 
 /// What the I/O did, as sums since the start. Segments are whole packets; their mean per read or
@@ -101,14 +105,20 @@ impl Engine {
             (gateway.id, status)
         });
         let peerings = self.peerings.iter().map(|peering| {
+            let queued = peering.shaper.counts();
+            let mut sent_drops = peering.sent_drops.clone();
+            sent_drops.add(Drop::QueueFull, queued.full);
+            sent_drops.add(Drop::QueueDelay, queued.late);
             let status = PeeringStatus {
                 sent: peering.sent,
                 received: peering.received,
-                sent_drops: peering.sent_drops.by_name(),
+                sent_drops: sent_drops.by_name(),
                 received_drops: peering.received_drops.by_name(),
                 last_probe: age(peering.prober.answered),
                 rtt: peering.prober.rtt,
                 queue_bytes: peering.shaper.queued_bytes(),
+                queue_delay: peering.shaper.delay(),
+                marked: queued.marked,
             };
             ((peering.id, peering.side), status)
         });

@@ -25,7 +25,7 @@ use crate::catalog::Catalog;
 const LONGEST_SPREAD_MILLIS: i64 = 60 * 60_000;
 
 /// The causes of drops that are the cap's.
-const CAP_DROPS: [&str; 1] = ["queue_full"];
+const CAP_DROPS: [&str; 2] = ["queue_full", "queue_delay"];
 
 /// What was read, and the points that came of it and are not stored yet.
 pub(super) struct Sampler {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{A, B, SOON};
-use crate::packet::{Ipv4Header, TCP_SYN, write_ipv4_checksum};
+use crate::packet::{ECN_CE, Ipv4Header, TCP_SYN, set_ecn, write_ipv4_checksum};
 use crate::testing::{
     Pair, PeeringSpec, gateway_id, pair_slice, tcp_packet_with_options,
     transport_checksum_is_right, udp_packet,
@@ -48,6 +48,62 @@ fn a_cap_holds_and_changes_online() {
         after.sent.packets as usize,
         pair.received(1, spec.vpc(1)).len()
     );
+}
+
+#[test]
+fn a_standing_queue_marks_both_layers() {
+    let spec = PeeringSpec {
+        mbps: 10,
+        ..PeeringSpec::default()
+    };
+    let mut pair = Pair::established(27, &[spec]);
+    let mut packet = udp_packet(A, B, 1, 2, &[0; 1322]);
+    set_ecn(&mut packet, 2);
+    let (sent_before, mut offered) = (pair.record.len(), 0);
+    for _ in 0..600 {
+        pair.send(0, spec.vpc(0), &packet);
+        pair.run(Duration::from_millis(1));
+        offered += 1;
+    }
+    pair.run(Duration::from_secs(2));
+    let marked = pair.peering(0, 1).marked;
+    assert!(marked >= 3, "{marked}");
+    let outside = pair.record[sent_before..]
+        .iter()
+        .filter(|datagram| datagram.ecn == ECN_CE);
+    assert_eq!(outside.count() as u64, marked, "the underlay's header");
+    let inside = pair.received(1, spec.vpc(1));
+    let is_marked = |packet: &&&[u8]| Ipv4Header::parse(packet).unwrap().ecn() == ECN_CE;
+    assert_eq!(inside.iter().filter(is_marked).count() as u64, marked);
+    assert_eq!(
+        inside.len(),
+        offered,
+        "nothing is dropped that can be marked"
+    );
+    let status = pair.peering(0, 1);
+    assert!(status.sent_drops.is_empty() && status.queue_delay > Duration::ZERO);
+}
+
+#[test]
+fn an_idle_capped_peering_takes_little_memory_and_no_timer_of_its_cap() {
+    let spec = PeeringSpec {
+        mbps: 10,
+        ..PeeringSpec::default()
+    };
+    let mut pair = Pair::established(28, &[spec]);
+    for _ in 0..60 {
+        pair.send(0, spec.vpc(0), &udp_packet(A, B, 1, 2, &[0; 1322]));
+    }
+    assert!(pair.ends[0].engine.peerings[0].shaper.has_queues());
+    pair.run(Duration::from_secs(5));
+    assert!(!pair.ends[0].engine.peerings[0].shaper.has_queues());
+    assert_eq!(
+        pair.ends[0].engine.running_timers(),
+        2,
+        "a probe of the pair, one of the peering"
+    );
+    let bytes = size_of_val(&pair.ends[0].engine.peerings[0]);
+    assert!(bytes <= 3072, "{bytes} bytes, entries of maps not counted");
 }
 
 #[test]
