@@ -6,12 +6,13 @@
 //! - What waits is a whole super-packet, and what is served, judged, marked or dropped is one whole
 //!   packet of it. So nothing is lost or delayed by the size of what a host hands over.
 //! - Before new flows come light ones: those that send a small packet when nothing of theirs waits,
-//!   as long as they have used no more than a few quanta in the round. A quick request/response
+//!   as long as they use no more than a few quanta in the time of a round. A quick request/response
 //!   flow would otherwise wait for a whole round with every second exchange, and behind each bulk
 //!   flow that has just started again. Together light flows get at most half of the rate while
 //!   others wait.
-//! - A queue may stand for two rounds whatever the target is, or many flows at a low rate would be
-//!   told of congestion for having two packets each. sch_cake does the same.
+//! - A queue may stand for four packets of each flow that waits, whatever the target is: the least
+//!   that senders keep in flight. Otherwise many flows at a low rate would be told of congestion
+//!   without end and fall into timeouts. sch_cake has a bound of the same kind.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -31,8 +32,12 @@ const NONE: u16 = u16::MAX;
 const NO_BURST: u32 = u32::MAX;
 const TARGET: Duration = Duration::from_millis(5);
 const INTERVAL: Duration = Duration::from_millis(100);
-// How much a light flow may send as such in one round, in quanta.
-const LIGHT_QUANTA: i64 = 4;
+// Packets that a sender keeps in flight at least: 4 for BBR, 2 and a retransmission for others. It
+// also keeps the target above 1.5 packet times, which RFC 8290, section 5.2.2, asks for.
+const LEAST_WINDOW: u32 = 4;
+// How much a light flow may send as such in the time of one round, in quanta: several times its fair
+// share, and still little.
+const LIGHT_QUANTA: i64 = 8;
 // The size of a small packet, as a part of a quantum.
 const SMALL_PART: i64 = 4;
 // How far light flows together may be ahead of the others, in quanta.
@@ -97,7 +102,7 @@ struct Flow {
     tail: u32,
     bytes: u64,
     deficit: i64,
-    // What is left of what it may send as a light flow, and since which turn.
+    // What it may send as a light flow, as of which turn.
     light_bytes: i64,
     light_turn: u64,
 }
@@ -264,15 +269,16 @@ impl FlowQueues {
 
     // Puts a flow that is about to get `bytes` where it belongs.
     fn arrange(&mut self, position: u16, bytes: i64, limits: &Limits) {
-        let round = u64::from(self.backlogged);
+        let round = i64::from(self.backlogged.max(1));
         let flow = &mut self.flows[usize::from(position)];
+        let most = LIGHT_QUANTA * limits.quantum;
         if flow.place == Place::Idle {
             flow.deficit = limits.quantum;
+            flow.light_bytes = most;
         }
-        if flow.place == Place::Idle || self.turns - flow.light_turn > round {
-            flow.light_turn = self.turns;
-            flow.light_bytes = LIGHT_QUANTA * limits.quantum;
-        }
+        let turns = (self.turns - flow.light_turn).min(round.unsigned_abs()) as i64;
+        flow.light_turn = self.turns;
+        flow.light_bytes = (flow.light_bytes + turns * most / round).min(most);
         let is_light =
             flow.bytes as i64 + bytes <= limits.quantum / SMALL_PART && flow.light_bytes >= bytes;
         let place = match flow.place {
@@ -368,8 +374,8 @@ impl FlowQueues {
     }
 
     fn tolerance(&self, limits: &Limits) -> Tolerance {
-        let rounds = limits.packet_time * self.backlogged * 2;
-        let target = TARGET.max(limits.packet_time.mul_f64(1.5)).max(rounds);
+        let rounds = limits.packet_time * self.backlogged * LEAST_WINDOW;
+        let target = TARGET.max(rounds);
         Tolerance {
             target,
             interval: INTERVAL.max(target * 2),

@@ -2,9 +2,10 @@
 //! kept short.
 //!
 //! Tokens are bytes of inner IP, counted after segmentation. A packet leaves when the bucket is not
-//! in debt, and its whole length is taken then; so the rate is exact, whatever sizes wait. The
-//! bucket holds 8 ms at the cap, so that a thread that wakes late loses nothing. While packets
-//! wait, they leave in small groups, [`GROUP_TIME`] apart: fewer wake-ups, fuller sends.
+//! in debt, and its whole length is taken then; so the rate is exact, whatever sizes wait. After a
+//! pause the bucket holds 8 ms at the cap. While packets wait it may hold 50 ms, so that a thread
+//! that wakes late on a busy host loses nothing. They leave in small groups, [`GROUP_TIME`] apart:
+//! fewer wake-ups, fuller sends.
 //!
 //! Time is handed in. [`Shaper::admit`] is asked first; what it refuses goes to
 //! [`Shaper::enqueue`]. Queues and fairness are in [`flows`], how long a queue may stand in
@@ -27,13 +28,15 @@ use flows::{FlowQueues, Limits, PACKET_BYTES, QueueCounts};
 const NANOS: i128 = 1_000_000_000;
 const DEPTH: Duration = Duration::from_millis(8);
 const DEPTH_MIN_BYTES: u64 = 2 * PACKET_BYTES;
+// What packets that wait have saved up while nobody came to send them.
+const LATE_DEPTH: Duration = Duration::from_millis(50);
 /// The time between two departures of waiting packets, unless one packet lasts longer.
 pub const GROUP_TIME: Duration = Duration::from_micros(200);
 // What a flow may send in its turn; at low rates one packet.
 const QUANTUM_TIME: Duration = Duration::from_micros(125);
 // A queue of this length is the most that a flow which ignores all signals can build up.
 const QUEUE_TIME: Duration = Duration::from_millis(100);
-const QUEUE_MIN_BYTES: u64 = 512 << 10;
+const QUEUE_MIN_BYTES: u64 = 1 << 20;
 const QUEUE_MAX_BYTES: u64 = 32 << 20;
 // Bounds the memory that small packets take beyond their bytes.
 const BYTES_PER_BURST: u64 = 512;
@@ -233,7 +236,12 @@ impl Shaper {
         self.updated = self.updated.max(now);
         if let Some(cap) = &self.cap {
             let earned = i128::from(cap.bytes_per_sec).saturating_mul(elapsed.as_nanos() as i128);
-            self.credit = self.credit.saturating_add(earned).min(cap.depth());
+            let depth = if self.is_empty() {
+                cap.depth()
+            } else {
+                cap.depth().max(cap.credit_in(LATE_DEPTH))
+            };
+            self.credit = self.credit.saturating_add(earned).min(depth);
         }
     }
 }
@@ -259,8 +267,12 @@ impl Cap {
 
     // What the bucket holds, in its units.
     fn depth(&self) -> i128 {
-        let depth = i128::from(self.bytes_per_sec) * DEPTH.as_nanos() as i128;
-        depth.max(i128::from(DEPTH_MIN_BYTES) * NANOS)
+        self.credit_in(DEPTH)
+            .max(i128::from(DEPTH_MIN_BYTES) * NANOS)
+    }
+
+    fn credit_in(&self, time: Duration) -> i128 {
+        i128::from(self.bytes_per_sec) * time.as_nanos() as i128
     }
 }
 
