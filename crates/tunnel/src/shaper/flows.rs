@@ -10,8 +10,8 @@
 //!   flow would otherwise wait for a whole round with every second exchange, and behind each bulk
 //!   flow that has just started again. Together light flows get at most half of the rate while
 //!   others wait.
-//! - A queue may stand for four packets of each flow that waits, whatever the target is: the least
-//!   that senders keep in flight. Otherwise many flows at a low rate would be told of congestion
+//! - A queue may stand for four packets of each flow that waits, and for ten packets in all, whatever
+//!   the target is: the least that senders keep in flight. Otherwise many flows at a low rate would be told of congestion
 //!   without end and fall into timeouts. sch_cake has a bound of the same kind.
 
 use std::collections::HashMap;
@@ -32,9 +32,11 @@ const NONE: u16 = u16::MAX;
 const NO_BURST: u32 = u32::MAX;
 const TARGET: Duration = Duration::from_millis(5);
 const INTERVAL: Duration = Duration::from_millis(100);
-// Packets that a sender keeps in flight at least: 4 for BBR, 2 and a retransmission for others. It
-// also keeps the target above 1.5 packet times, which RFC 8290, section 5.2.2, asks for.
+// Packets that a sender keeps in flight at least: 4 for BBR, 2 and a retransmission for others.
 const LEAST_WINDOW: u32 = 4;
+// What one flow alone needs in the queue to recover from a loss without a gap. It also keeps the
+// target above 1.5 packet times, which RFC 8290, section 5.2.2, asks for.
+const LEAST_QUEUE: u32 = 10;
 // How much a light flow may send as such in the time of one round, in quanta: several times its fair
 // share, and still little.
 const LIGHT_QUANTA: i64 = 8;
@@ -374,8 +376,8 @@ impl FlowQueues {
     }
 
     fn tolerance(&self, limits: &Limits) -> Tolerance {
-        let rounds = limits.packet_time * self.backlogged * LEAST_WINDOW;
-        let target = TARGET.max(rounds);
+        let packets = LEAST_QUEUE.max(self.backlogged * LEAST_WINDOW);
+        let target = TARGET.max(limits.packet_time * packets);
         Tolerance {
             target,
             interval: INTERVAL.max(target * 2),
