@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
+use model::ipv6::{Ipv6Slice, SubnetIpv6, VpcIpv6};
 use model::slice::{GatewaySlice, PeerEnd, PeeringSlice, SubnetSlice, TunnelPeerSlice, VpcSlice};
 use model::{Bandwidth, Generation, Side, Vni};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,28 @@ pub(crate) struct SliceRecord {
     tunnel_peers: BTreeMap<String, TunnelPeerRecord>,
     vpcs: BTreeMap<String, VpcRecord>,
     peerings: Vec<PeeringRecord>,
+    // Absent in records of gateways that knew no IPv6.
+    #[serde(default)]
+    ipv6: Ipv6Record,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Ipv6Record {
+    vpcs: BTreeMap<String, VpcIpv6Record>,
+    peer_cidrs: Vec<PeerCidrRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct VpcIpv6Record {
+    cidr: String,
+    subnets: BTreeMap<String, SubnetRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PeerCidrRecord {
+    peering: String,
+    side: SideRecord,
+    cidr: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,10 +124,7 @@ impl From<&GatewaySlice> for SliceRecord {
             .iter()
             .map(|((peering, side), entry)| PeeringRecord {
                 peering: peering.to_string(),
-                side: match side {
-                    Side::Requester => SideRecord::Requester,
-                    Side::Accepter => SideRecord::Accepter,
-                },
+                side: (*side).into(),
                 vni: entry.vni.get(),
                 local_vpc: entry.local_vpc.to_string(),
                 peer_vpc: entry.peer_vpc.to_string(),
@@ -126,6 +146,56 @@ impl From<&GatewaySlice> for SliceRecord {
             tunnel_peers: tunnel_peers.collect(),
             vpcs: vpcs.collect(),
             peerings: peerings.collect(),
+            ipv6: (&slice.ipv6).into(),
+        }
+    }
+}
+
+impl From<&Ipv6Slice> for Ipv6Record {
+    fn from(ipv6: &Ipv6Slice) -> Self {
+        let vpcs = ipv6.vpcs.iter().map(|(id, vpc)| {
+            let subnets = vpc.subnets.iter().map(|(id, subnet)| {
+                let routes = subnet.routes.iter();
+                let routes = routes.map(|(to, peering)| (to.to_string(), peering.to_string()));
+                let record = SubnetRecord {
+                    cidr: subnet.cidr.to_string(),
+                    routes: routes.collect(),
+                };
+                (id.to_string(), record)
+            });
+            let record = VpcIpv6Record {
+                cidr: vpc.cidr.to_string(),
+                subnets: subnets.collect(),
+            };
+            (id.to_string(), record)
+        });
+        let peer_cidrs = ipv6.peer_cidrs.iter();
+        let peer_cidrs = peer_cidrs.map(|((peering, side), cidr)| PeerCidrRecord {
+            peering: peering.to_string(),
+            side: (*side).into(),
+            cidr: cidr.to_string(),
+        });
+        Ipv6Record {
+            vpcs: vpcs.collect(),
+            peer_cidrs: peer_cidrs.collect(),
+        }
+    }
+}
+
+impl From<Side> for SideRecord {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Requester => SideRecord::Requester,
+            Side::Accepter => SideRecord::Accepter,
+        }
+    }
+}
+
+impl From<&SideRecord> for Side {
+    fn from(side: &SideRecord) -> Self {
+        match side {
+            SideRecord::Requester => Side::Requester,
+            SideRecord::Accepter => Side::Accepter,
         }
     }
 }
@@ -161,6 +231,7 @@ impl TryFrom<SliceRecord> for GatewaySlice {
             tunnel_peers: BTreeMap::new(),
             vpcs: BTreeMap::new(),
             peerings: BTreeMap::new(),
+            ipv6: record.ipv6.try_into()?,
         };
         for (id, peer) in record.tunnel_peers {
             let peer = TunnelPeerSlice {
@@ -175,15 +246,37 @@ impl TryFrom<SliceRecord> for GatewaySlice {
             slice.vpcs.insert(parse(&id)?, vpc.try_into()?);
         }
         for entry in record.peerings {
-            let side = match entry.side {
-                SideRecord::Requester => Side::Requester,
-                SideRecord::Accepter => Side::Accepter,
-            };
-            slice
-                .peerings
-                .insert((parse(&entry.peering)?, side), entry.try_into()?);
+            let key = (parse(&entry.peering)?, Side::from(&entry.side));
+            slice.peerings.insert(key, entry.try_into()?);
         }
         Ok(slice)
+    }
+}
+
+impl TryFrom<Ipv6Record> for Ipv6Slice {
+    type Error = String;
+
+    fn try_from(record: Ipv6Record) -> Result<Self, String> {
+        let mut ipv6 = Ipv6Slice::default();
+        for (id, vpc) in record.vpcs {
+            let mut subnets = BTreeMap::new();
+            for (id, subnet) in vpc.subnets {
+                let routes = subnet.routes.iter();
+                let routes = routes.map(|(to, peering)| Ok((parse(to)?, parse(peering)?)));
+                let subnet = SubnetIpv6 {
+                    cidr: parse(&subnet.cidr)?,
+                    routes: routes.collect::<Result<_, String>>()?,
+                };
+                subnets.insert(parse(&id)?, subnet);
+            }
+            let cidr = parse(&vpc.cidr)?;
+            ipv6.vpcs.insert(parse(&id)?, VpcIpv6 { cidr, subnets });
+        }
+        for entry in record.peer_cidrs {
+            let key = (parse(&entry.peering)?, Side::from(&entry.side));
+            ipv6.peer_cidrs.insert(key, parse(&entry.cidr)?);
+        }
+        Ok(ipv6)
     }
 }
 
@@ -244,14 +337,34 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::slice;
+    use crate::testing::{peering_key, slice, subnet_id, vpc_id};
 
     #[test]
     fn a_slice_comes_back_from_its_record() {
-        let slice = slice(7);
+        let mut slice = slice(7);
+        let (vpc, key) = (vpc_id(1), peering_key());
+        let subnet = SubnetIpv6 {
+            cidr: "2001:db8:1:1::/64".parse().unwrap(),
+            routes: BTreeMap::from([("2001:db8:9::/48".parse().unwrap(), key.0)]),
+        };
+        let ipv6 = VpcIpv6 {
+            cidr: "2001:db8:1::/48".parse().unwrap(),
+            subnets: BTreeMap::from([(subnet_id(1), subnet)]),
+        };
+        slice.ipv6.vpcs.insert(vpc, ipv6);
+        let peer_cidr = "2001:db8:9::/48".parse().unwrap();
+        slice.ipv6.peer_cidrs.insert(key, peer_cidr);
         let text = serde_json::to_string(&SliceRecord::from(&slice)).unwrap();
         let record: SliceRecord = serde_json::from_str(&text).unwrap();
         assert_eq!(GatewaySlice::try_from(record), Ok(slice));
+    }
+
+    #[test]
+    fn a_record_from_before_ipv6_is_read() {
+        let mut record = serde_json::to_value(SliceRecord::from(&slice(7))).unwrap();
+        record.as_object_mut().unwrap().remove("ipv6").unwrap();
+        let record: SliceRecord = serde_json::from_value(record).unwrap();
+        assert_eq!(GatewaySlice::try_from(record), Ok(slice(7)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use model::ipv6::Ipv6Slice;
 use model::slice::{GatewaySlice, PeerEnd, PeeringSlice, SubnetSlice, TunnelPeerSlice, VpcSlice};
 use model::{
     Bandwidth, GatewayId, Generation, PeeringConnectionId, PublicKey, Region, Side, SubnetId, Vni,
@@ -56,6 +57,7 @@ pub(crate) fn slice(generation: u64) -> GatewaySlice {
         tunnel_peers: BTreeMap::from([(peer_id(), peer)]),
         vpcs: BTreeMap::from([(vpc_id(1), vpc(1)), (vpc_id(2), vpc(2))]),
         peerings: BTreeMap::from([(peering_key(), peering)]),
+        ipv6: Ipv6Slice::default(),
     };
     let subnet = slice
         .vpcs

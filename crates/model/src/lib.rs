@@ -14,6 +14,7 @@ pub mod command;
 pub mod error;
 pub mod gateway;
 pub mod id;
+pub mod ipv6;
 pub mod monitor;
 pub mod name;
 pub mod outcome;
@@ -39,6 +40,7 @@ pub use id::{
     PeeringConnectionId, RouteTableId, RouteTableRef, SubnetId, SubnetRef, TaskId, Uin, VpcId,
     VpcRef,
 };
+pub use ipv6::{Ipv6Block, Ipv6BlockError};
 pub use name::{Description, Name, NameError};
 pub use outcome::Outcome;
 pub use overlay::{Bandwidth, OverlayError, PublicKey, Side, Vni};

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use crate::cidr::CidrBlock;
 use crate::id::{GatewayId, Generation, LegacyVpcId, PeeringConnectionId, SubnetId, VpcId};
+use crate::ipv6::Ipv6Slice;
 use crate::overlay::{Bandwidth, PublicKey, Side, Vni};
 use crate::region::Region;
 
@@ -26,6 +27,8 @@ pub struct GatewaySlice {
     pub vpcs: BTreeMap<VpcId, VpcSlice>,
     /// The local sides of active peerings. A peering of two VPCs of this gateway has two entries.
     pub peerings: BTreeMap<(PeeringConnectionId, Side), PeeringSlice>,
+    /// What of it has IPv6.
+    pub ipv6: Ipv6Slice,
 }
 
 /// Another gateway, as one end of a tunnel.
@@ -105,6 +108,8 @@ pub struct SliceChange {
     pub vpcs: BTreeMap<VpcId, Option<VpcSlice>>,
     /// Sides of peerings put or removed.
     pub peerings: BTreeMap<(PeeringConnectionId, Side), Option<PeeringSlice>>,
+    /// The whole of IPv6, when something of it changed.
+    pub ipv6: Option<Ipv6Slice>,
 }
 
 /// A change that does not start where the slice stands.
@@ -126,6 +131,7 @@ impl GatewaySlice {
             && self.tunnel_peers == other.tunnel_peers
             && self.vpcs == other.vpcs
             && self.peerings == other.peerings
+            && self.ipv6 == other.ipv6
     }
 
     /// The change from this slice to a later one of the same gateway.
@@ -136,6 +142,7 @@ impl GatewaySlice {
             tunnel_peers: changes(&self.tunnel_peers, &next.tunnel_peers),
             vpcs: changes(&self.vpcs, &next.vpcs),
             peerings: changes(&self.peerings, &next.peerings),
+            ipv6: (self.ipv6 != next.ipv6).then(|| next.ipv6.clone()),
         }
     }
 
@@ -154,6 +161,9 @@ impl GatewaySlice {
         merge(&mut self.tunnel_peers, change.tunnel_peers);
         merge(&mut self.vpcs, change.vpcs);
         merge(&mut self.peerings, change.peerings);
+        if let Some(ipv6) = change.ipv6 {
+            self.ipv6 = ipv6;
+        }
         self.generation = change.to;
         Ok(())
     }
@@ -186,6 +196,7 @@ fn merge<K: Ord, V>(map: &mut BTreeMap<K, V>, changes: BTreeMap<K, Option<V>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipv6::VpcIpv6;
 
     fn slice(generation: u64, vpcs: &[u64]) -> GatewaySlice {
         let vpcs = vpcs.iter().map(|number| {
@@ -207,7 +218,23 @@ mod tests {
             tunnel_peers: BTreeMap::new(),
             vpcs: vpcs.collect(),
             peerings: BTreeMap::new(),
+            ipv6: Ipv6Slice::default(),
         }
+    }
+
+    #[test]
+    fn a_change_of_ipv6_alone_is_a_change() {
+        let (mut old, mut new) = (slice(3, &[1]), slice(5, &[1]));
+        let ipv6 = VpcIpv6 {
+            cidr: "2001:db8:1::/48".parse().unwrap(),
+            subnets: BTreeMap::new(),
+        };
+        new.ipv6.vpcs.insert(VpcId::from_entropy(1), ipv6);
+        assert!(!old.same_content(&new));
+        old.apply(old.change_to(&new)).unwrap();
+        assert_eq!(old, new);
+        new.generation = Generation(6);
+        assert_eq!(old.change_to(&new).ipv6, None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::gateway::Gateway;
 use crate::id::{GatewayId, Generation};
+use crate::ipv6::Ipv6Slice;
 use crate::overlay::Side;
 use crate::peering::PeeringConnection;
 use crate::slice::{GatewaySlice, PeerEnd, PeeringSlice, SubnetSlice, TunnelPeerSlice, VpcSlice};
@@ -20,6 +21,7 @@ pub fn slice_of(world: &dyn World, gateway: &Gateway, generation: Generation) ->
         tunnel_peers: BTreeMap::new(),
         vpcs: BTreeMap::new(),
         peerings: BTreeMap::new(),
+        ipv6: Ipv6Slice::default(),
     };
     for vpc in world.vpcs_in(gateway.region) {
         slice.vpcs.insert(vpc.id, vpc_slice(world, vpc));

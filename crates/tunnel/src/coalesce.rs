@@ -9,8 +9,8 @@ use model::VpcId;
 use crate::gso::VnetHeader;
 use crate::outbox::Outbox;
 use crate::packet::{
-    Ipv4Header, PROTOCOL_TCP, TCP_ACK, TCP_HEADER, TCP_PSH, fold, pseudo_header_sum, sum,
-    write_ipv4_checksum,
+    IPV4_HEADER, IPV6_HEADER, IpHeader, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_HEADER, TCP_PSH,
+    fold, is_ipv6, pseudo_sum_of, sum, write_ipv4_checksum,
 };
 
 const SLOTS: usize = 8;
@@ -36,7 +36,7 @@ pub struct Coalescer {
 }
 
 struct Segment {
-    header: Ipv4Header,
+    ip_len: usize,
     headers_len: usize,
     sequence: u32,
     pushes: bool,
@@ -101,7 +101,7 @@ impl Coalescer {
             vpc,
             peering,
             packet: buffer,
-            ip_len: segment.header.header_len,
+            ip_len: segment.ip_len,
             headers_len: segment.headers_len,
             segment: payload,
             count: 1,
@@ -118,11 +118,19 @@ impl Coalescer {
     // A packet that cannot be joined still must not overtake what came before it in its flow.
     // Ports of a later fragment are unknown, so addresses decide for those.
     fn flush_flow(&mut self, vpc: VpcId, packet: &[u8], out: &mut Outbox) {
-        let is_tcp = packet.get(9) == Some(&PROTOCOL_TCP);
+        if packet.len() < IPV4_HEADER || (is_ipv6(packet) && packet.len() < IPV6_HEADER) {
+            return;
+        }
+        // Extension headers of IPv6 may hide a TCP header.
+        let may_be_tcp = if is_ipv6(packet) {
+            packet[6] != PROTOCOL_UDP
+        } else {
+            packet[9] == PROTOCOL_TCP
+        };
         let mut position = 0;
         while position < self.used {
             let slot = &self.slots[position];
-            if is_tcp && slot.vpc == vpc && packet.get(12..20) == Some(&slot.packet[12..20]) {
+            if may_be_tcp && slot.vpc == vpc && same_addresses(&slot.packet, packet) {
                 self.flush_slot(position, out);
             } else {
                 position += 1;
@@ -154,8 +162,7 @@ impl Slot {
             && payload <= self.segment
             && self.packet.len() + payload <= MAX_BYTES
             // TOS, TTL, and of TCP acknowledgement, window and options.
-            && self.packet[1] == packet[1]
-            && self.packet[8] == packet[8]
+            && same_class(&self.packet, packet)
             && self.packet[ip + 8..ip + 13] == packet[ip + 8..ip + 13]
             && self.packet[ip + 14..ip + 16] == packet[ip + 14..ip + 16]
             && self.packet[tcp..self.headers_len] == packet[tcp..segment.headers_len]
@@ -172,62 +179,86 @@ impl Slot {
 
     fn finish(&mut self) {
         let total = self.packet.len();
-        self.packet[2..4].copy_from_slice(&(total as u16).to_be_bytes());
-        write_ipv4_checksum(&mut self.packet, self.ip_len);
-        let address =
-            |at: usize| -> [u8; 4] { std::array::from_fn(|index| self.packet[at + index]) };
-        let pseudo = pseudo_header_sum(
-            address(12).into(),
-            address(16).into(),
-            PROTOCOL_TCP,
-            total - self.ip_len,
-        );
+        if is_ipv6(&self.packet) {
+            let payload = (total - IPV6_HEADER) as u16;
+            self.packet[4..6].copy_from_slice(&payload.to_be_bytes());
+        } else {
+            self.packet[2..4].copy_from_slice(&(total as u16).to_be_bytes());
+            write_ipv4_checksum(&mut self.packet, self.ip_len);
+        }
+        let pseudo = pseudo_sum_of(&self.packet, PROTOCOL_TCP, total - self.ip_len);
         let at = self.ip_len + 16;
         self.packet[at..at + 2].copy_from_slice(&fold(pseudo).to_be_bytes());
     }
 }
 
-fn same_flow(one: &[u8], other: &[u8]) -> bool {
-    // Both are TCP without IP options: addresses and ports are adjacent.
-    one[12..24] == other[12..24]
+fn same_addresses(one: &[u8], other: &[u8]) -> bool {
+    is_ipv6(one) == is_ipv6(other)
+        && if is_ipv6(one) {
+            one[8..40] == other[8..40]
+        } else {
+            one[12..20] == other[12..20]
+        }
 }
 
-// Data segments with only ACK (and PSH), DF set and no IP options: an identification then has no
-// meaning (RFC 6864) and need not be kept.
+// Both are TCP without IP options or extensions: addresses and ports are adjacent.
+fn same_flow(one: &[u8], other: &[u8]) -> bool {
+    is_ipv6(one) == is_ipv6(other)
+        && if is_ipv6(one) {
+            one[8..44] == other[8..44]
+        } else {
+            one[12..24] == other[12..24]
+        }
+}
+
+// Traffic class and hop limit, of IPv6 also the flow label.
+fn same_class(one: &[u8], other: &[u8]) -> bool {
+    if is_ipv6(one) {
+        one[..4] == other[..4] && one[7] == other[7]
+    } else {
+        one[1] == other[1] && one[8] == other[8]
+    }
+}
+
+// Data segments with only ACK (and PSH), of IPv4 with DF set: an identification then has no meaning
+// (RFC 6864) and need not be kept. No IP options or extensions.
 fn mergeable(packet: &[u8]) -> Option<Segment> {
-    let header = Ipv4Header::parse(packet).ok()?;
+    let header = IpHeader::parse(packet).ok()?;
+    let ip_len = header.header_len;
+    let plain_len = if is_ipv6(packet) {
+        IPV6_HEADER
+    } else {
+        IPV4_HEADER
+    };
     if header.protocol != PROTOCOL_TCP
-        || header.header_len != 20
+        || ip_len != plain_len
         || header.total_len != packet.len()
-        || header.is_fragment()
+        || header.is_fragment
         || !header.dont_fragment
-        || packet.len() < 20 + TCP_HEADER
     {
         return None;
     }
-    let flags = packet[33];
-    let headers_len = 20 + usize::from(packet[32] >> 4) * 4;
-    if flags & !TCP_PSH != TCP_ACK
-        || packet[32] & 0x0f != 0
-        || headers_len < 20 + TCP_HEADER
+    let tcp: &[u8; TCP_HEADER] = packet[ip_len..].first_chunk()?;
+    let headers_len = ip_len + usize::from(tcp[12] >> 4) * 4;
+    if tcp[13] & !TCP_PSH != TCP_ACK
+        || tcp[12] & 0x0f != 0
+        || headers_len < ip_len + TCP_HEADER
         || headers_len >= packet.len()
     {
         return None;
     }
-    let pseudo = pseudo_header_sum(
-        header.source,
-        header.destination,
-        PROTOCOL_TCP,
-        packet.len() - 20,
-    );
-    if fold(pseudo + sum(&packet[20..])) != 0xffff || fold(sum(&packet[..20])) != 0xffff {
+    let transport = &packet[ip_len..];
+    let pseudo = pseudo_sum_of(packet, PROTOCOL_TCP, transport.len());
+    if fold(pseudo + sum(transport)) != 0xffff
+        || (!is_ipv6(packet) && fold(sum(&packet[..ip_len])) != 0xffff)
+    {
         return None;
     }
     Some(Segment {
-        header,
+        ip_len,
         headers_len,
-        sequence: u32::from_be_bytes([packet[24], packet[25], packet[26], packet[27]]),
-        pushes: flags & TCP_PSH != 0,
+        sequence: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
+        pushes: tcp[13] & TCP_PSH != 0,
     })
 }
 
@@ -266,6 +297,9 @@ mod tests {
     // The identification is free to change under DF; all else must be as it was.
     fn without_id(packet: &[u8]) -> Vec<u8> {
         let mut packet = packet.to_vec();
+        if is_ipv6(&packet) {
+            return packet;
+        }
         packet[4..6].fill(0);
         packet[10..12].fill(0);
         packet
@@ -326,6 +360,22 @@ mod tests {
             )
         };
         check(&[data(1, 0), data(2, 0), data(1, 100), data(2, 100)], 2);
+    }
+
+    #[test]
+    fn ipv6_segments_become_one_delivery_and_never_join_ipv4() {
+        let (a, b) = (
+            "2001:db8:1::5".parse().unwrap(),
+            "2001:db8:2::5".parse().unwrap(),
+        );
+        let six = |n: u32| crate::testing::tcp_packet_v6(a, b, 500 * n, TCP_ACK, &[n as u8; 500]);
+        let four = |n: u32| tcp_packet(A, B, 500 * n, TCP_ACK, &[n as u8; 500]);
+        let mut input: Vec<_> = (0..6).flat_map(|n| [(1, six(n)), (1, four(n))]).collect();
+        check(&input, 2);
+        let mut labelled = six(6);
+        labelled[3] ^= 1;
+        input.push((1, labelled));
+        check(&input, 3);
     }
 
     #[test]

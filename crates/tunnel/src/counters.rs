@@ -23,8 +23,10 @@ macro_rules! drops {
 drops! {
     /// From the VPC: headers that contradict themselves.
     MalformedPacket "malformed_packet";
-    /// IPv6 from or for a VPC; VPCs are IPv4 only.
+    /// IPv6 from or for a VPC or a peering that has none.
     InnerIpv6 "inner_ipv6";
+    /// IPv6 over a pair of gateways whose MTU is below 1280.
+    SmallMtu "small_mtu";
     /// From the VPC: no subnet holds the source.
     NoSubnet "no_subnet";
     /// From the VPC: the destination lies inside the VPC.

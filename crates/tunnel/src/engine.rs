@@ -6,13 +6,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::overlay::mac_address;
 use model::slice::{GatewaySlice, PeerEnd, PeeringSlice};
-use model::{CidrBlock, GatewayId, PeeringConnectionId, PublicKey, Side, VpcId};
+use model::{CidrBlock, GatewayId, Ipv6Block, PeeringConnectionId, PublicKey, Side, VpcId};
 
 use crate::TunnelEvent;
 use crate::buffers::Buffers;
@@ -53,6 +53,8 @@ pub(crate) struct Peering {
     pub(crate) side: Side,
     pub(crate) slice: PeeringSlice,
     pub(crate) local_cidr: CidrBlock,
+    // Both or none: without IPv6 at either side it carries none.
+    pub(crate) ipv6: Option<Ipv6Ends>,
     // Position of the gateway that carries the peer VPC.
     pub(crate) gateway: Option<usize>,
     // Position of the other side, when this gateway carries both.
@@ -68,6 +70,13 @@ pub(crate) struct Peering {
     pub(crate) received: Traffic,
     pub(crate) sent_drops: Drops,
     pub(crate) received_drops: Drops,
+}
+
+/// The IPv6 blocks of a peering's two VPCs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ipv6Ends {
+    pub(crate) local: Ipv6Block,
+    pub(crate) peer: Ipv6Block,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,7 +158,7 @@ impl Engine {
             .slice
             .vpcs
             .iter()
-            .map(|(id, vpc)| (*id, VpcTable::new(vpc)))
+            .map(|(id, vpc)| (*id, VpcTable::new(vpc, desired.slice.ipv6.vpcs.get(id))))
             .collect();
         self.replace_gateways(desired, now, out);
         self.replace_peerings(&desired.slice, now);
@@ -246,6 +255,7 @@ impl Engine {
             }
             peering.slice = wanted.clone();
             peering.local_cidr = local.cidr;
+            peering.ipv6 = ipv6_ends(slice, (*id, *side), wanted.local_vpc);
             peering.gateway = match wanted.peer {
                 PeerEnd::Gateway(gateway) => self.gateway_by_id.get(&gateway).copied(),
                 PeerEnd::Local | PeerEnd::Absent => None,
@@ -286,6 +296,7 @@ impl Engine {
             side,
             slice: slice.clone(),
             local_cidr: slice.peer_cidr,
+            ipv6: None,
             gateway: None,
             other: None,
             path: FramePath {
@@ -518,5 +529,34 @@ impl Engine {
             }
         }
         mtus
+    }
+}
+
+fn ipv6_ends(
+    slice: &GatewaySlice,
+    key: (PeeringConnectionId, Side),
+    local: VpcId,
+) -> Option<Ipv6Ends> {
+    Some(Ipv6Ends {
+        local: slice.ipv6.vpcs.get(&local)?.cidr,
+        peer: *slice.ipv6.peer_cidrs.get(&key)?,
+    })
+}
+
+impl Peering {
+    /// Whether an address lies in the peer VPC. `None` for IPv6 without IPv6.
+    pub(crate) fn is_peers(&self, address: IpAddr) -> Option<bool> {
+        match address {
+            IpAddr::V4(address) => Some(self.slice.peer_cidr.contains_address(address)),
+            IpAddr::V6(address) => Some(self.ipv6?.peer.contains_address(address)),
+        }
+    }
+
+    /// Whether an address lies in our VPC. `None` for IPv6 without IPv6.
+    pub(crate) fn is_ours(&self, address: IpAddr) -> Option<bool> {
+        match address {
+            IpAddr::V4(address) => Some(self.local_cidr.contains_address(address)),
+            IpAddr::V6(address) => Some(self.ipv6?.local.contains_address(address)),
+        }
     }
 }

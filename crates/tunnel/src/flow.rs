@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::packet::{Ipv4Header, PROTOCOL_TCP, PROTOCOL_UDP};
+use crate::packet::{IpHeader, ports};
 
 /// The 5-tuple of a flow, exact. Fragments of a datagram have no ports, the first one included, so
 /// that all of them belong together.
@@ -16,18 +16,12 @@ pub struct FlowKey {
 
 impl FlowKey {
     /// The key of a packet. `header` is the packet's own.
-    pub fn new(packet: &[u8], header: &Ipv4Header) -> FlowKey {
-        let has_ports =
-            matches!(header.protocol, PROTOCOL_TCP | PROTOCOL_UDP) && !header.is_fragment();
-        let ports = packet
-            .get(header.header_len..)
-            .and_then(|transport| transport.first_chunk())
-            .filter(|_| has_ports);
+    pub fn new(packet: &[u8], header: &IpHeader) -> FlowKey {
         FlowKey {
-            source: header.source.into(),
-            destination: header.destination.into(),
+            source: header.source,
+            destination: header.destination,
             protocol: header.protocol,
-            ports: ports.copied().unwrap_or_default(),
+            ports: ports(packet, header).unwrap_or_default(),
         }
     }
 }
@@ -42,7 +36,7 @@ mod tests {
     use crate::testing::{ping_packet, tcp_packet, udp_packet};
 
     fn key(packet: &[u8]) -> FlowKey {
-        FlowKey::new(packet, &Ipv4Header::parse(packet).unwrap())
+        FlowKey::new(packet, &IpHeader::parse(packet).unwrap())
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::outbox::Outbox;
 use crate::probe::{Probe, Prober};
 use crate::session::{HANDSHAKE_MAX, SEAL_OVERHEAD, Session};
 
-const CONTROL_MAX: usize = OVERHEAD + 64;
+const CONTROL_MAX: usize = OVERHEAD + 96;
 /// The underlay MTU that is assumed before the I/O has found out.
 pub const ASSUMED_UNDERLAY_MTU: u16 = 1500;
 

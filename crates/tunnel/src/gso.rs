@@ -6,8 +6,8 @@
 //! `include/linux/virtio_net.h`.
 
 use crate::packet::{
-    Ipv4Header, Malformed, PROTOCOL_TCP, PROTOCOL_UDP, TCP_CWR, TCP_FIN, TCP_HEADER, TCP_PSH,
-    UDP_HEADER, fold, sum, write_ipv4_checksum,
+    IPV6_HEADER, IpHeader, Malformed, PROTOCOL_TCP, PROTOCOL_UDP, TCP_CWR, TCP_FIN, TCP_HEADER,
+    TCP_PSH, UDP_HEADER, fold, is_ipv6, pseudo_sum_of, sum, write_ipv4_checksum,
 };
 
 /// Bytes of the header before each packet, as set by `TUNSETVNETHDRSZ`.
@@ -16,6 +16,7 @@ pub const VNET_HEADER: usize = 10;
 const NEEDS_CSUM: u8 = 1;
 const GSO_NONE: u8 = 0;
 const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
 const GSO_UDP_L4: u8 = 5;
 const GSO_ECN: u8 = 0x80;
 
@@ -70,7 +71,11 @@ impl VnetHeader {
     pub fn tcp_super_packet(ip_header_len: usize, header_len: usize, segment: usize) -> VnetHeader {
         VnetHeader {
             flags: NEEDS_CSUM,
-            gso_type: GSO_TCPV4,
+            gso_type: if ip_header_len == IPV6_HEADER {
+                GSO_TCPV6
+            } else {
+                GSO_TCPV4
+            },
             hdr_len: header_len as u16,
             gso_size: segment as u16,
             csum_start: ip_header_len as u16,
@@ -156,10 +161,15 @@ impl Division {
             return length;
         }
         let out = &mut out[..length];
-        let id = u16::from_be_bytes([packet[4], packet[5]]).wrapping_add(index as u16);
-        out[2..4].copy_from_slice(&(length as u16).to_be_bytes());
-        out[4..6].copy_from_slice(&id.to_be_bytes());
-        write_ipv4_checksum(out, self.transport.into());
+        if is_ipv6(packet) {
+            let payload = (length - IPV6_HEADER) as u16;
+            out[4..6].copy_from_slice(&payload.to_be_bytes());
+        } else {
+            let id = u16::from_be_bytes([packet[4], packet[5]]).wrapping_add(index as u16);
+            out[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+            out[4..6].copy_from_slice(&id.to_be_bytes());
+            write_ipv4_checksum(out, self.transport.into());
+        }
         if self.kind == Kind::Tcp {
             self.finish_tcp(index, out);
         } else {
@@ -194,7 +204,7 @@ impl Division {
     fn write_transport_checksum(&self, protocol: u8, at: usize, out: &mut [u8]) {
         let (ip, transport) = out.split_at_mut(self.transport.into());
         transport[at..at + 2].fill(0);
-        let pseudo = sum(&ip[12..20]) + u32::from(protocol) + transport.len() as u32;
+        let pseudo = pseudo_sum_of(ip, protocol, transport.len());
         let mut checksum = !fold(pseudo + sum(transport));
         if checksum == 0 && protocol == PROTOCOL_UDP {
             checksum = 0xffff;
@@ -209,7 +219,7 @@ pub struct SuperPacket<'a> {
     /// The bytes as they came, completed when whole.
     pub bytes: &'a mut [u8],
     /// The headers' fields, those of the super-packet.
-    pub header: Ipv4Header,
+    pub header: IpHeader,
     /// How it divides.
     pub division: Division,
 }
@@ -220,10 +230,15 @@ impl<'a> SuperPacket<'a> {
     /// # Errors
     /// [`Malformed`] when the two contradict each other.
     pub fn parse(vnet: &VnetHeader, packet: &'a mut [u8]) -> Result<SuperPacket<'a>, Malformed> {
-        let header = Ipv4Header::parse(packet)?;
+        let header = IpHeader::parse(packet)?;
+        let gso_tcp = if header.source.is_ipv6() {
+            GSO_TCPV6
+        } else {
+            GSO_TCPV4
+        };
         let (kind, headers_len) = match vnet.gso_type & !GSO_ECN {
             GSO_NONE => (Kind::Whole, 0),
-            GSO_TCPV4 if header.protocol == PROTOCOL_TCP => {
+            gso if gso == gso_tcp && header.protocol == PROTOCOL_TCP => {
                 let offset = packet[..header.total_len]
                     .get(header.header_len + 12)
                     .ok_or(Malformed::Truncated)?;
@@ -254,7 +269,7 @@ impl<'a> SuperPacket<'a> {
             .len()
             .checked_sub(headers_len)
             .ok_or(Malformed::Truncated)?;
-        if vnet.gso_size == 0 || payload == 0 || header.is_fragment() {
+        if vnet.gso_size == 0 || payload == 0 || header.is_fragment {
             return Err(Malformed::Field);
         }
         let division = Division {
@@ -308,7 +323,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::packet::pseudo_header_sum;
+    use crate::packet::{Ipv4Header, pseudo_header_sum};
     use crate::testing::{tcp_packet, transport_checksum_is_right, udp_packet};
 
     const A: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 5);
@@ -388,12 +403,47 @@ mod tests {
         assert!(transport_checksum_is_right(&parts[0]));
     }
 
+    #[test]
+    fn ipv6_segments_are_whole_packets_in_sequence() {
+        let (a, b) = (
+            "2001:db8:1::5".parse().unwrap(),
+            "2001:db8:2::5".parse().unwrap(),
+        );
+        let payload: Vec<u8> = (0..3000u32).map(|n| n as u8).collect();
+        let mut packet = crate::testing::tcp_packet_v6(a, b, 1000, TCP_PSH | 0x10, &payload);
+        let vnet = VnetHeader::tcp_super_packet(40, 60, 1330);
+        assert_eq!(vnet.gso_type, GSO_TCPV6);
+        let parts = split(vnet, &mut packet);
+        assert_eq!(
+            parts.iter().map(Vec::len).collect::<Vec<_>>(),
+            [1390, 1390, 400]
+        );
+        assert!(parts.iter().all(|part| transport_checksum_is_right(part)));
+        let joined: Vec<u8> = parts.iter().flat_map(|part| &part[60..]).copied().collect();
+        assert_eq!(joined, payload);
+        let sequence = u32::from_be_bytes(parts[2][44..48].try_into().unwrap());
+        assert_eq!(sequence, 1000 + 2 * 1330);
+        // IPv4 segmentation of an IPv6 packet is a contradiction.
+        let wrong = VnetHeader {
+            gso_type: GSO_TCPV4,
+            ..vnet
+        };
+        assert!(SuperPacket::parse(&wrong, &mut packet).is_err());
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_the_split_panic(
-            mut frame in proptest::collection::vec(any::<u8>(), 0..300), ipv4 in any::<bool>(), kind in 0u8..6,
+            mut frame in proptest::collection::vec(any::<u8>(), 0..300), version in 0u8..3, kind in 0u8..6,
         ) {
-            if ipv4 && frame.len() > 40 {
+            if version == 2 && frame.len() > 60 {
+                frame[1] = kind;
+                frame[10] = 0x60;
+                let length = (frame.len() - 50) as u16;
+                frame[14..16].copy_from_slice(&length.to_be_bytes());
+                frame[16] = if kind == 5 { PROTOCOL_UDP } else { PROTOCOL_TCP };
+            }
+            if version == 1 && frame.len() > 40 {
                 frame[1] = kind;
                 frame[10] = 0x45;
                 let length = (frame.len() - 10) as u16;

@@ -20,6 +20,7 @@ mod gateway;
 pub mod gso;
 pub mod lookup;
 pub mod mtu;
+pub mod nd;
 pub mod outbox;
 pub mod packet;
 pub mod probe;

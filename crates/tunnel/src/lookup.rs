@@ -3,49 +3,54 @@
 //!
 //! A VPC's whole answer is in its [`VpcTable`]; there is no way from one VPC's table to another's.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
+use model::PeeringConnectionId;
+use model::ipv6::VpcIpv6;
 use model::slice::VpcSlice;
-use model::{CidrBlock, PeeringConnectionId};
-use prefix_trie::PrefixMap;
+use prefix_trie::{Prefix, PrefixMap};
 
 use crate::counters::Drop;
-use crate::packet::{Ipv4Header, icmp_error_subject};
+use crate::packet::{IpHeader, icmp_error_subject};
 
 /// The forwarding table of one VPC.
 pub struct VpcTable {
-    /// The VPC's CIDR block.
-    pub cidr: CidrBlock,
-    subnets: PrefixMap<Ipv4Net, SubnetTable>,
+    ipv4: Table<Ipv4Net>,
+    ipv6: Option<Table<Ipv6Net>>,
 }
 
-struct SubnetTable {
-    gateway_address: Ipv4Addr,
-    routes: PrefixMap<Ipv4Net, PeeringConnectionId>,
+// The part of one IP version.
+struct Table<P> {
+    cidr: P,
+    subnets: PrefixMap<P, Subnet<P>>,
+}
+
+struct Subnet<P> {
+    gateway_address: IpAddr,
+    routes: PrefixMap<P, PeeringConnectionId>,
 }
 
 impl VpcTable {
     /// Builds the table of a VPC.
-    pub fn new(vpc: &VpcSlice) -> VpcTable {
-        let mut subnets = PrefixMap::new();
-        for subnet in vpc.subnets.values() {
-            let mut routes = PrefixMap::new();
-            for (destination, peering) in &subnet.routes {
-                routes.insert(destination.net(), *peering);
-            }
-            let gateway_address = subnet.cidr.gateway_address();
-            subnets.insert(
-                subnet.cidr.net(),
-                SubnetTable {
-                    gateway_address,
-                    routes,
-                },
-            );
-        }
+    pub fn new(vpc: &VpcSlice, ipv6: Option<&VpcIpv6>) -> VpcTable {
+        let subnets = vpc.subnets.values().map(|subnet| {
+            let routes = subnet
+                .routes
+                .iter()
+                .map(|(to, peering)| (to.net(), *peering));
+            let subnet_table = Subnet {
+                gateway_address: subnet.cidr.gateway_address().into(),
+                routes: routes.collect(),
+            };
+            (subnet.cidr.net(), subnet_table)
+        });
         VpcTable {
-            cidr: vpc.cidr,
-            subnets,
+            ipv4: Table {
+                cidr: vpc.cidr.net(),
+                subnets: subnets.collect(),
+            },
+            ipv6: ipv6.map(Table::of_ipv6),
         }
     }
 
@@ -56,34 +61,95 @@ impl VpcTable {
     ///
     /// # Errors
     /// The cause for which the packet is dropped.
-    pub fn route(&self, packet: &[u8], header: &Ipv4Header) -> Result<PeeringConnectionId, Drop> {
-        if !self.cidr.contains_address(header.source) {
-            return Err(Drop::NoSubnet);
+    pub fn route(&self, packet: &[u8], header: &IpHeader) -> Result<PeeringConnectionId, Drop> {
+        let subject = icmp_error_subject(packet, header);
+        match (header.source, header.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let subject = match subject {
+                    Some(IpAddr::V4(host)) => Some(host.into()),
+                    Some(IpAddr::V6(_)) | None => None,
+                };
+                self.ipv4.route(source.into(), destination.into(), subject)
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let subject = match subject {
+                    Some(IpAddr::V6(host)) => Some(host.into()),
+                    Some(IpAddr::V4(_)) | None => None,
+                };
+                let table = self.ipv6.as_ref().ok_or(Drop::InnerIpv6)?;
+                table.route(source.into(), destination.into(), subject)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+                Err(Drop::MalformedPacket)
+            }
         }
-        let subject =
-            icmp_error_subject(packet, header).filter(|host| self.subnet(*host).is_some());
-        let subnet = self
-            .subnet(subject.unwrap_or(header.source))
-            .ok_or(Drop::NoSubnet)?;
-        if self.cidr.contains_address(header.destination) {
-            return Err(Drop::InsideVpc);
-        }
-        subnet
-            .routes
-            .get_lpm(&Ipv4Net::from(header.destination))
-            .map(|(_, peering)| *peering)
-            .ok_or(Drop::NoRoute)
     }
 
     /// The gateway address of the subnet that holds an address.
-    pub fn gateway_address(&self, host: Ipv4Addr) -> Option<Ipv4Addr> {
-        self.subnet(host).map(|subnet| subnet.gateway_address)
+    pub fn gateway_address(&self, host: IpAddr) -> Option<IpAddr> {
+        match host {
+            IpAddr::V4(host) => self.ipv4.gateway_address(host.into()),
+            IpAddr::V6(host) => self.ipv6.as_ref()?.gateway_address(host.into()),
+        }
     }
 
-    fn subnet(&self, host: Ipv4Addr) -> Option<&SubnetTable> {
-        self.subnets
-            .get_lpm(&Ipv4Net::from(host))
-            .map(|(_, subnet)| subnet)
+    /// Whether an address lies in the VPC.
+    pub fn contains(&self, host: IpAddr) -> bool {
+        match host {
+            IpAddr::V4(host) => self.ipv4.cidr.contains(&host),
+            IpAddr::V6(host) => self
+                .ipv6
+                .as_ref()
+                .is_some_and(|table| table.cidr.contains(&host)),
+        }
+    }
+}
+
+impl Table<Ipv6Net> {
+    fn of_ipv6(vpc: &VpcIpv6) -> Table<Ipv6Net> {
+        let subnets = vpc.subnets.values().map(|subnet| {
+            let routes = subnet
+                .routes
+                .iter()
+                .map(|(to, peering)| (to.net(), *peering));
+            let subnet_table = Subnet {
+                gateway_address: subnet.cidr.gateway_address().into(),
+                routes: routes.collect(),
+            };
+            (subnet.cidr.net(), subnet_table)
+        });
+        Table {
+            cidr: vpc.cidr.net(),
+            subnets: subnets.collect(),
+        }
+    }
+}
+
+impl<P: Prefix + Copy> Table<P> {
+    // Addresses are prefixes of full length.
+    fn route(
+        &self,
+        source: P,
+        destination: P,
+        subject: Option<P>,
+    ) -> Result<PeeringConnectionId, Drop> {
+        if !self.cidr.contains(&source) {
+            return Err(Drop::NoSubnet);
+        }
+        let about = subject.and_then(|host| self.subnets.get_lpm(&host));
+        let (_, subnet) = about
+            .or_else(|| self.subnets.get_lpm(&source))
+            .ok_or(Drop::NoSubnet)?;
+        if self.cidr.contains(&destination) {
+            return Err(Drop::InsideVpc);
+        }
+        let route = subnet.routes.get_lpm(&destination);
+        route.map(|(_, peering)| *peering).ok_or(Drop::NoRoute)
+    }
+
+    fn gateway_address(&self, host: P) -> Option<IpAddr> {
+        let subnet = self.subnets.get_lpm(&host);
+        subnet.map(|(_, subnet)| subnet.gateway_address)
     }
 }
 
@@ -98,7 +164,7 @@ mod tests {
         destination: [u8; 4],
     ) -> Result<PeeringConnectionId, Drop> {
         let packet = udp_packet(source.into(), destination.into(), 1, 2, b"x");
-        table.route(&packet, &Ipv4Header::parse(&packet).unwrap())
+        table.route(&packet, &IpHeader::parse(&packet).unwrap())
     }
 
     #[test]
@@ -107,7 +173,7 @@ mod tests {
         let first = vpc.subnets.values_mut().next().unwrap();
         first.routes.insert(block("10.2.0.0/16"), peering_id(1));
         first.routes.insert(block("10.2.3.0/24"), peering_id(2));
-        let table = VpcTable::new(&vpc);
+        let table = VpcTable::new(&vpc, None);
         assert_eq!(
             route(&table, [10, 1, 0, 9], [10, 2, 0, 1]),
             Ok(peering_id(1))
@@ -147,11 +213,11 @@ mod tests {
             .unwrap()
             .routes
             .insert(block("10.2.0.0/16"), peering_id(1));
-        let table = VpcTable::new(&vpc);
+        let table = VpcTable::new(&vpc, None);
         let about = udp_packet([10, 2, 0, 1].into(), [10, 1, 1, 9].into(), 1, 2, b"x");
         let packet = crate::mtu::icmp_too_big(&about, [10, 1, 0, 1].into(), 1390);
         assert_eq!(
-            table.route(&packet, &Ipv4Header::parse(&packet).unwrap()),
+            table.route(&packet, &IpHeader::parse(&packet).unwrap()),
             Ok(peering_id(1))
         );
     }

@@ -1,13 +1,14 @@
 //! The inner MTU of a pair of gateways and how it is kept: ICMP for packets that must not be
 //! fragmented, fragments for the others, and a clamp on TCP's MSS.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::framing::OVERHEAD;
 use crate::packet::{
-    IPV4_HEADER, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, TCP_HEADER, TCP_SYN, fold, replace_word,
-    sum, write_ipv4_checksum,
+    IPV4_HEADER, IPV6_HEADER, IpHeader, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP,
+    TCP_HEADER, TCP_SYN, fold, is_icmp_error, is_ipv6, pseudo_sum_of, replace_word, sum,
+    write_ipv4_checksum,
 };
 
 /// Bytes that WireGuard adds over IPv4: IPv4 20, UDP 8, header 16, tag 16.
@@ -17,6 +18,10 @@ pub const WIREGUARD_OVER_IPV6: u16 = 80;
 
 // RFC 1812, section 4.3.2.3: as much of the packet as fits into 576 bytes.
 const ICMP_QUOTE: usize = 576 - IPV4_HEADER - 8;
+// RFC 4443, section 3.2: as much of the packet as fits into the least MTU of IPv6.
+const ICMPV6_QUOTE: usize = IPV6_MIN_MTU as usize - IPV6_HEADER - 8;
+/// The least MTU that carries IPv6. Source: RFC 8200, section 5.
+pub const IPV6_MIN_MTU: u16 = 1280;
 const ICMP_PER_SEC: u32 = 100;
 const ICMP_BURST: u32 = 20;
 
@@ -37,10 +42,10 @@ pub fn inner_mtu(underlay_mtu: u16, underlay: &SocketAddr) -> u16 {
 /// Lowers the MSS of a TCP SYN to what the MTU allows; leaves everything else as it is. Source:
 /// RFC 9293, section 3.7.1.
 pub fn clamp_mss(packet: &mut [u8], mtu: u16) {
-    let Ok(header) = Ipv4Header::parse(packet) else {
+    let Ok(header) = IpHeader::parse(packet) else {
         return;
     };
-    if header.protocol != PROTOCOL_TCP || header.fragment_offset != 0 {
+    if header.protocol != PROTOCOL_TCP || header.is_later_fragment {
         return;
     }
     let tcp = header.header_len;
@@ -51,7 +56,12 @@ pub fn clamp_mss(packet: &mut [u8], mtu: u16) {
         return;
     }
     let end = (tcp + usize::from(fixed[12] >> 4) * 4).min(header.total_len);
-    let limit = mtu.saturating_sub((IPV4_HEADER + TCP_HEADER) as u16);
+    let ip_header = if is_ipv6(packet) {
+        IPV6_HEADER
+    } else {
+        IPV4_HEADER
+    };
+    let limit = mtu.saturating_sub((ip_header + TCP_HEADER) as u16);
     let mut at = tcp + TCP_HEADER;
     while at < end {
         let kind = packet[at];
@@ -91,17 +101,50 @@ fn lower_mss(packet: &mut [u8], tcp: usize, at: usize, limit: u16) {
 }
 
 /// Whether an ICMP error may be sent about a packet: not about ICMP errors, later fragments, or
-/// sources that are no single host. Source: RFC 1122, section 3.2.2.
-pub fn may_answer(packet: &[u8], header: &Ipv4Header) -> bool {
-    let is_error = header.protocol == PROTOCOL_ICMP
-        && !matches!(packet.get(header.header_len), Some(0 | 8 | 13 | 14));
-    let host = header.source;
-    !is_error
-        && header.fragment_offset == 0
-        && !(host.is_broadcast()
-            || host.is_multicast()
-            || host.is_loopback()
-            || host.is_unspecified())
+/// sources that are no single host. Source: RFC 1122, section 3.2.2, and RFC 4443, section 2.4.
+pub fn may_answer(packet: &[u8], header: &IpHeader) -> bool {
+    let is_host = match header.source {
+        IpAddr::V4(host) => {
+            !(host.is_broadcast()
+                || host.is_multicast()
+                || host.is_loopback()
+                || host.is_unspecified())
+        }
+        IpAddr::V6(host) => !(host.is_multicast() || host.is_loopback() || host.is_unspecified()),
+    };
+    is_host && !header.is_later_fragment && !is_icmp_error(packet, header)
+}
+
+/// The message that a packet is too big, from a gateway's address of the same version.
+pub fn too_big(about: &[u8], gateway: IpAddr, mtu: u16) -> Vec<u8> {
+    match gateway {
+        IpAddr::V4(gateway) => icmp_too_big(about, gateway, mtu),
+        IpAddr::V6(gateway) => icmpv6_too_big(about, gateway, mtu),
+    }
+}
+
+/// The ICMPv6 message "packet too big" about a valid IPv6 packet. Source: RFC 4443, section 3.2.
+pub fn icmpv6_too_big(about: &[u8], gateway: Ipv6Addr, mtu: u16) -> Vec<u8> {
+    let quote = &about[..about.len().min(ICMPV6_QUOTE)];
+    let length = (8 + quote.len()) as u16;
+    let mut packet = vec![0x60, 0, 0, 0, 0, 0, PROTOCOL_ICMPV6, 64];
+    packet[4..6].copy_from_slice(&length.to_be_bytes());
+    packet.extend_from_slice(&gateway.octets());
+    packet.extend_from_slice(&about[8..24]);
+    packet.extend_from_slice(&[2, 0, 0, 0]);
+    packet.extend_from_slice(&u32::from(mtu).to_be_bytes());
+    packet.extend_from_slice(quote);
+    write_icmpv6_checksum(&mut packet);
+    packet
+}
+
+/// Writes the checksum of an ICMPv6 message behind an IPv6 header without extensions.
+pub fn write_icmpv6_checksum(packet: &mut [u8]) {
+    let at = IPV6_HEADER + 2;
+    packet[at..at + 2].fill(0);
+    let message = &packet[IPV6_HEADER..];
+    let checksum = !fold(pseudo_sum_of(packet, PROTOCOL_ICMPV6, message.len()) + sum(message));
+    packet[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
 }
 
 /// The ICMP message "fragmentation needed" about a valid IPv4 packet, from a gateway's address.
@@ -274,8 +317,30 @@ mod tests {
         assert_eq!(packet[24..28], [0, 0, 5, 110]);
         assert_eq!(fold(sum(&packet[20..])), 0xffff);
         assert_eq!(packet[28..], about[..548]);
+        assert!(!may_answer(&packet, &header.into()));
+        assert!(may_answer(&about, &IpHeader::parse(&about).unwrap()));
+    }
+
+    #[test]
+    fn too_big_for_ipv6_has_the_documented_form() {
+        let (a, b): (Ipv6Addr, Ipv6Addr) = (
+            "2001:db8:1::5".parse().unwrap(),
+            "2001:db8:2::5".parse().unwrap(),
+        );
+        let gateway = "2001:db8:1::1".parse().unwrap();
+        let about = crate::testing::tcp_packet_v6(a, b, 1, 0x10, &[9; 1400]);
+        let packet = too_big(&about, gateway, 1370);
+        let header = IpHeader::parse(&packet).unwrap();
+        assert_eq!((header.source, header.destination), (gateway, a.into()));
+        assert_eq!((packet.len(), header.protocol), (1280, PROTOCOL_ICMPV6));
+        assert_eq!(packet[40..42], [2, 0]);
+        assert_eq!(packet[44..48], [0, 0, 5, 90]);
+        let message = &packet[40..];
+        let total = pseudo_sum_of(&packet, PROTOCOL_ICMPV6, message.len()) + sum(message);
+        assert_eq!(fold(total), 0xffff);
+        assert_eq!(packet[48..], about[..1232]);
         assert!(!may_answer(&packet, &header));
-        assert!(may_answer(&about, &Ipv4Header::parse(&about).unwrap()));
+        assert!(may_answer(&about, &IpHeader::parse(&about).unwrap()));
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! IPv4, TCP and ICMP headers as byte offsets, and the Internet checksum.
+//! IP, TCP and ICMP headers as byte offsets, and the Internet checksum.
 //!
 //! Nothing here owns a packet: functions read and patch byte slices. Every parser takes untrusted
-//! bytes and answers with an error, never a panic. IPv6 is not parsed; VPCs are IPv4 only.
+//! bytes and answers with an error, never a panic.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Bytes of an IPv4 header without options.
 pub const IPV4_HEADER: usize = 20;
+/// Bytes of an IPv6 header without extensions.
+pub const IPV6_HEADER: usize = 40;
 /// Bytes of a UDP header.
 pub const UDP_HEADER: usize = 8;
 /// Bytes of a TCP header without options.
@@ -17,6 +19,8 @@ pub const PROTOCOL_ICMP: u8 = 1;
 pub const PROTOCOL_TCP: u8 = 6;
 /// The protocol number of UDP.
 pub const PROTOCOL_UDP: u8 = 17;
+/// The protocol number of ICMPv6.
+pub const PROTOCOL_ICMPV6: u8 = 58;
 /// The TCP flag FIN.
 pub const TCP_FIN: u8 = 0x01;
 /// The TCP flag SYN.
@@ -36,8 +40,8 @@ pub enum Malformed {
     /// Shorter than its headers say.
     #[error("the packet is shorter than its headers say")]
     Truncated,
-    /// Another IP version than 4.
-    #[error("the packet is not IPv4")]
+    /// Another IP version than expected.
+    #[error("the packet has another IP version")]
     Version,
     /// A header length or a field that cannot be.
     #[error("a header field has an impossible value")]
@@ -125,6 +129,109 @@ impl Ipv4Header {
     }
 }
 
+/// What forwarding needs of an IP header of either version, host order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpHeader {
+    /// Where the transport header is: bytes of the header with options or extensions.
+    pub header_len: usize,
+    /// Bytes of the packet, at least `header_len`, at most what was given.
+    pub total_len: usize,
+    /// Whether routers must not fragment it; IPv6 routers never do.
+    pub dont_fragment: bool,
+    /// Whether it is a part of a larger packet.
+    pub is_fragment: bool,
+    /// Whether it is such a part without the transport header.
+    pub is_later_fragment: bool,
+    /// The protocol number of what is at `header_len`.
+    pub protocol: u8,
+    /// The source address.
+    pub source: IpAddr,
+    /// The destination address.
+    pub destination: IpAddr,
+}
+
+// IPv6 extension headers that may stand before the transport header. Source: RFC 8200, section 4.
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION_OPTIONS: u8 = 60;
+const MAX_EXTENSIONS: usize = 8;
+
+impl IpHeader {
+    /// Reads the header at the start of a packet.
+    ///
+    /// # Errors
+    /// [`Malformed`] for an unknown version, lengths that contradict each other or the slice, and
+    /// more than eight extension headers.
+    pub fn parse(packet: &[u8]) -> Result<IpHeader, Malformed> {
+        match packet.first().map(|byte| byte >> 4) {
+            Some(6) => IpHeader::parse_ipv6(packet),
+            Some(_) => Ipv4Header::parse(packet).map(IpHeader::from),
+            None => Err(Malformed::Truncated),
+        }
+    }
+
+    fn parse_ipv6(packet: &[u8]) -> Result<IpHeader, Malformed> {
+        let fixed: &[u8; IPV6_HEADER] = packet.first_chunk().ok_or(Malformed::Truncated)?;
+        let total_len = IPV6_HEADER + usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
+        let packet = packet.get(..total_len).ok_or(Malformed::Truncated)?;
+        let address = |at: usize| -> [u8; 16] { std::array::from_fn(|index| fixed[at + index]) };
+        let mut header = IpHeader {
+            header_len: IPV6_HEADER,
+            total_len,
+            dont_fragment: true,
+            is_fragment: false,
+            is_later_fragment: false,
+            protocol: fixed[6],
+            source: Ipv6Addr::from(address(8)).into(),
+            destination: Ipv6Addr::from(address(24)).into(),
+        };
+        for _ in 0..=MAX_EXTENSIONS {
+            if header.is_later_fragment
+                || !matches!(
+                    header.protocol,
+                    HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS
+                )
+            {
+                return Ok(header);
+            }
+            let extension: &[u8; 8] = packet[header.header_len..]
+                .first_chunk()
+                .ok_or(Malformed::Truncated)?;
+            let mut length = 8;
+            if header.protocol == FRAGMENT {
+                let fragment = u16::from_be_bytes([extension[2], extension[3]]);
+                // An "atomic" fragment is the whole packet. Source: RFC 6946.
+                header.is_fragment = fragment & !0b110 != 0;
+                header.is_later_fragment = fragment >> 3 != 0;
+            } else {
+                length += usize::from(extension[1]) * 8;
+            }
+            header.protocol = extension[0];
+            header.header_len += length;
+            if header.header_len > total_len {
+                return Err(Malformed::Truncated);
+            }
+        }
+        Err(Malformed::Field)
+    }
+}
+
+impl From<Ipv4Header> for IpHeader {
+    fn from(header: Ipv4Header) -> IpHeader {
+        IpHeader {
+            header_len: header.header_len,
+            total_len: header.total_len,
+            dont_fragment: header.dont_fragment,
+            is_fragment: header.is_fragment(),
+            is_later_fragment: header.fragment_offset != 0,
+            protocol: header.protocol,
+            source: header.source.into(),
+            destination: header.destination.into(),
+        }
+    }
+}
+
 /// The sum of 16-bit big-endian words, an odd last byte padded with zero. Partial sums of parts
 /// with even lengths may be added. Source: RFC 1071.
 pub fn sum(bytes: &[u8]) -> u32 {
@@ -162,6 +269,19 @@ pub fn pseudo_header_sum(
     sum(&source.octets()) + sum(&destination.octets()) + u32::from(protocol) + length as u32
 }
 
+/// The sum of the pseudo header of a packet's transport, from the bytes of its IP header. `length`
+/// is the transport header with its payload. Source: RFC 9293, section 3.1, and RFC 8200, section
+/// 8.1.
+pub fn pseudo_sum_of(packet: &[u8], protocol: u8, length: usize) -> u32 {
+    let addresses = if is_ipv6(packet) { 8..40 } else { 12..20 };
+    sum(&packet[addresses]) + u32::from(protocol) + length as u32
+}
+
+/// Whether a valid IP packet is IPv6.
+pub fn is_ipv6(packet: &[u8]) -> bool {
+    packet[0] >> 4 == 6
+}
+
 /// Writes the checksum of the IPv4 header at the start of a packet. `header_len` is 20 to 60.
 pub fn write_ipv4_checksum(packet: &mut [u8], header_len: usize) {
     packet[10..12].fill(0);
@@ -179,13 +299,21 @@ pub fn replace_word(packet: &mut [u8], at: usize, word: u16, checksum_at: usize)
     packet[checksum_at..checksum_at + 2].copy_from_slice(&patched.to_be_bytes());
 }
 
-/// The ECN codepoint of a valid IPv4 packet, 0 to 3.
+/// The ECN codepoint of a valid IP packet, 0 to 3.
 pub fn ecn_of(packet: &[u8]) -> u8 {
-    packet[1] & 0b11
+    if is_ipv6(packet) {
+        (packet[1] >> 4) & 0b11
+    } else {
+        packet[1] & 0b11
+    }
 }
 
-/// Sets the ECN codepoint of an IPv4 packet and patches the header checksum.
+/// Sets the ECN codepoint of a valid IP packet and patches the header checksum, if it has one.
 pub fn set_ecn(packet: &mut [u8], ecn: u8) {
+    if is_ipv6(packet) {
+        packet[1] = (packet[1] & !0x30) | ecn << 4;
+        return;
+    }
     let word = u16::from_be_bytes([packet[0], (packet[1] & !0b11) | ecn]);
     replace_word(packet, 0, word, 10);
 }
@@ -202,40 +330,71 @@ pub fn combine_ecn(inner: u8, outer: u8) -> Option<u8> {
     }
 }
 
+/// The two ports of a packet, when it has some and they tell its flow: fragments do not, the first
+/// one included. `header` is the packet's own.
+pub fn ports(packet: &[u8], header: &IpHeader) -> Option<[u8; 4]> {
+    let has_ports = matches!(header.protocol, PROTOCOL_TCP | PROTOCOL_UDP) && !header.is_fragment;
+    packet
+        .get(header.header_len..)
+        .and_then(|transport| transport.first_chunk())
+        .filter(|_| has_ports)
+        .copied()
+}
+
 /// A hash of the packet's flow, the same for all fragments of a datagram. `header` is the packet's
 /// own.
-pub fn flow_hash(packet: &[u8], header: &Ipv4Header) -> u32 {
-    let has_ports = matches!(header.protocol, PROTOCOL_TCP | PROTOCOL_UDP) && !header.is_fragment();
-    let ports = packet
-        .get(header.header_len..header.header_len + 4)
-        .filter(|_| has_ports)
-        .map_or(0, |ports| {
-            u32::from_be_bytes([ports[0], ports[1], ports[2], ports[3]])
-        });
-    let addresses =
-        u64::from(u32::from(header.source)) << 32 | u64::from(u32::from(header.destination));
+pub fn flow_hash(packet: &[u8], header: &IpHeader) -> u32 {
+    let ports = u32::from_be_bytes(ports(packet, header).unwrap_or_default());
+    let addresses = match (header.source, header.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            u64::from(u32::from(source)) << 32 | u64::from(u32::from(destination))
+        }
+        (source, destination) => half_sum(source) ^ half_sum(destination).rotate_left(31),
+    };
     let mixed = (addresses ^ u64::from(ports).rotate_left(17) ^ u64::from(header.protocol) << 56)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32) as u32
 }
 
-/// The embedded packet of an ICMP error, whose destination tells which host it is about; `None`
-/// for everything else. Source: RFC 792; types 3, 5, 11 and 12.
-pub fn icmp_error_subject(packet: &[u8], header: &Ipv4Header) -> Option<Ipv4Addr> {
-    if header.protocol != PROTOCOL_ICMP || header.fragment_offset != 0 {
+fn half_sum(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => {
+            let bits = u128::from(address);
+            ((bits >> 64) as u64).wrapping_mul(0x94d0_49bb_1331_11eb) ^ bits as u64
+        }
+    }
+}
+
+/// Whether a packet is an ICMP or ICMPv6 error. Source: RFC 792 (types 3, 4, 5, 11 and 12), RFC 4443.
+pub fn is_icmp_error(packet: &[u8], header: &IpHeader) -> bool {
+    let kind = packet[..header.total_len].get(header.header_len);
+    match (header.protocol, kind) {
+        _ if header.is_later_fragment => false,
+        (PROTOCOL_ICMP, Some(kind)) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        (PROTOCOL_ICMPV6, Some(kind)) => *kind < 128,
+        _ => false,
+    }
+}
+
+/// The destination of the packet that an ICMP error is about: which host it concerns. `None` for
+/// everything else.
+pub fn icmp_error_subject(packet: &[u8], header: &IpHeader) -> Option<IpAddr> {
+    if !is_icmp_error(packet, header) {
         return None;
     }
-    let icmp = packet.get(header.header_len..header.total_len)?;
-    if !matches!(icmp.first()?, 3 | 5 | 11 | 12) {
-        return None;
+    let embedded = packet[..header.total_len].get(header.header_len + 8..)?;
+    match embedded.first()? >> 4 {
+        4 => {
+            let octets: [u8; 4] = *embedded.get(16..)?.first_chunk()?;
+            Some(Ipv4Addr::from(octets).into())
+        }
+        6 => {
+            let octets: [u8; 16] = *embedded.get(24..)?.first_chunk()?;
+            Some(Ipv6Addr::from(octets).into())
+        }
+        _ => None,
     }
-    let destination = icmp.get(8 + 16..8 + 20)?;
-    Some(Ipv4Addr::new(
-        destination[0],
-        destination[1],
-        destination[2],
-        destination[3],
-    ))
 }
 
 #[cfg(test)]
@@ -274,11 +433,71 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
-            if let Ok(header) = Ipv4Header::parse(&bytes) {
+            if let Ok(header) = IpHeader::parse(&bytes) {
                 prop_assert!(header.header_len <= header.total_len && header.total_len <= bytes.len());
                 let _ = (flow_hash(&bytes, &header), icmp_error_subject(&bytes, &header));
             }
         }
+
+        #[test]
+        fn no_extension_headers_make_the_parser_panic(
+            mut bytes in proptest::collection::vec(prop_oneof![Just(0u8), Just(43), Just(44), Just(60), any::<u8>()], 40..200),
+        ) {
+            bytes[0] = 0x60;
+            let length = (bytes.len() - 40) as u16;
+            bytes[4..6].copy_from_slice(&length.to_be_bytes());
+            if let Ok(header) = IpHeader::parse(&bytes) {
+                prop_assert!((40..=bytes.len()).contains(&header.header_len));
+                let _ = (flow_hash(&bytes, &header), icmp_error_subject(&bytes, &header));
+            }
+        }
+    }
+
+    #[test]
+    fn ipv6_extensions_lead_to_the_transport() {
+        let packet = |extensions: &[u8], first: u8| {
+            let mut packet = vec![0x60, 0, 0, 0, 0, 0, first, 64];
+            packet.extend_from_slice(&[0x20; 32]);
+            packet.extend_from_slice(extensions);
+            packet.extend_from_slice(&[0, 1, 0, 2, 0, 8, 0, 0]);
+            let length = (packet.len() - 40) as u16;
+            packet[4..6].copy_from_slice(&length.to_be_bytes());
+            packet
+        };
+        let plain = IpHeader::parse(&packet(&[], PROTOCOL_UDP)).unwrap();
+        assert_eq!((plain.header_len, plain.total_len), (40, 48));
+        assert!(plain.dont_fragment && !plain.is_fragment);
+        let options = [
+            60, 0, 0, 0, 0, 0, 0, 0, 17, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let header = IpHeader::parse(&packet(&options, HOP_BY_HOP)).unwrap();
+        assert_eq!((header.header_len, header.protocol), (64, PROTOCOL_UDP));
+        for (offset, is_fragment, is_later) in
+            [(0, false, false), (1, true, false), (8, true, true)]
+        {
+            let bytes = packet(&[17, 0, 0, offset, 0, 0, 0, 9], FRAGMENT);
+            let header = IpHeader::parse(&bytes).unwrap();
+            assert_eq!(
+                (header.is_fragment, header.is_later_fragment),
+                (is_fragment, is_later)
+            );
+            assert_eq!(ports(&bytes, &header).is_some(), !is_fragment);
+        }
+        let endless: Vec<u8> = [0; 80].into();
+        assert_eq!(IpHeader::parse(&packet(&endless, 0)), Err(Malformed::Field));
+        assert_eq!(
+            IpHeader::parse(&packet(&[], 0)[..44]),
+            Err(Malformed::Truncated)
+        );
+    }
+
+    #[test]
+    fn ecn_is_set_in_both_versions() {
+        let mut six = vec![0x6a, 0xbc, 0xde, 0xf0];
+        set_ecn(&mut six, 3);
+        assert_eq!(six, [0x6a, 0xbc, 0xde, 0xf0]);
+        set_ecn(&mut six, 1);
+        assert_eq!((six[1], ecn_of(&six)), (0x9c, 1));
     }
 
     #[test]

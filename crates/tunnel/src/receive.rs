@@ -11,12 +11,15 @@ use crate::engine::{Engine, SCRATCH};
 use crate::framing::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_PROBE, Frame};
 use crate::gateway::PAIR_MAC;
 use crate::mtu::clamp_mss;
+use crate::nd::Solicitation;
 use crate::outbox::Outbox;
-use crate::packet::{Ipv4Header, Malformed, combine_ecn, set_ecn};
+use crate::packet::{IpHeader, combine_ecn, ecn_of, set_ecn};
 use crate::probe::{Answer, Probe, ProbeKind};
 use crate::session::{Incoming, Opened};
 
 const BROADCAST_MAC: [u8; 6] = [0xff; 6];
+// Source: RFC 2464, section 7.
+const IPV6_MULTICAST_MAC: [u8; 2] = [0x33; 2];
 const MESSAGE_INITIATION: u8 = 1;
 const MESSAGE_RESPONSE: u8 = 2;
 
@@ -142,23 +145,34 @@ impl Engine {
             return refuse(Drop::WrongGateway);
         }
         // First: Linux ends send IPv6 neighbour discovery to multicast addresses of its own accord.
-        if frame.ethertype == ETHERTYPE_IPV6 {
+        if frame.ethertype == ETHERTYPE_IPV6 && peering.ipv6.is_none() {
             return refuse(Drop::InnerIpv6);
         }
-        let to_all = frame.destination_mac == BROADCAST_MAC && frame.ethertype == ETHERTYPE_ARP;
+        let to_all = match frame.ethertype {
+            ETHERTYPE_ARP => frame.destination_mac == BROADCAST_MAC,
+            ETHERTYPE_IPV6 => frame.destination_mac.starts_with(&IPV6_MULTICAST_MAC),
+            _ => false,
+        };
         if frame.destination_mac != peering.path.source_mac && !to_all {
             return refuse(Drop::WrongMac);
         }
         match frame.ethertype {
-            ETHERTYPE_IPV4 => {
-                let ecn = combine_ecn(frame.ecn, underlay_ecn);
-                let Ok(inner) = Ipv4Header::parse(payload) else {
+            ETHERTYPE_IPV6 if to_all || Solicitation::parse(payload).is_some() => {
+                self.receive_solicitation(position, sender, payload, out)
+            }
+            ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => {
+                let is_ipv6 = frame.ethertype == ETHERTYPE_IPV6;
+                let header = IpHeader::parse(payload);
+                if header.is_ok_and(|header| header.source.is_ipv6() != is_ipv6) || header.is_err()
+                {
                     return refuse(Drop::MalformedPacket);
-                };
-                let Some(ecn) = ecn.and_then(|outer| combine_ecn(inner.ecn(), outer)) else {
+                }
+                let ecn = combine_ecn(frame.ecn, underlay_ecn);
+                let inner = ecn_of(payload);
+                let Some(ecn) = ecn.and_then(|outer| combine_ecn(inner, outer)) else {
                     return refuse(Drop::EcnNotCapable);
                 };
-                if ecn != inner.ecn() {
+                if ecn != inner {
                     set_ecn(payload, ecn);
                 }
                 self.deliver(position, payload, out);
@@ -174,23 +188,22 @@ impl Engine {
     /// where they must be.
     pub(crate) fn deliver(&mut self, position: usize, packet: &mut [u8], out: &mut Outbox) {
         let peering = &mut self.peerings[position];
-        let header = match Ipv4Header::parse(packet) {
-            Ok(header) => header,
-            Err(error) => {
-                let cause = match error {
-                    Malformed::Version => Drop::InnerIpv6,
-                    Malformed::Truncated | Malformed::Field | Malformed::Checksum => {
-                        Drop::MalformedPacket
-                    }
-                };
-                peering.received_drops.count(cause);
-                return;
-            }
+        let Ok(header) = IpHeader::parse(packet) else {
+            peering.received_drops.count(Drop::MalformedPacket);
+            return;
         };
         let vpc = peering.slice.local_vpc;
-        let cause = if !peering.slice.peer_cidr.contains_address(header.source) {
+        let ends = (
+            peering.is_peers(header.source),
+            peering.is_ours(header.destination),
+        );
+        let (Some(is_from_peer), Some(is_for_us)) = ends else {
+            peering.received_drops.count(Drop::InnerIpv6);
+            return;
+        };
+        let cause = if !is_from_peer {
             Some(Drop::WrongSource)
-        } else if !peering.local_cidr.contains_address(header.destination) {
+        } else if !is_for_us {
             Some(Drop::WrongDestination)
         } else if !self.devices.contains(&vpc) {
             Some(Drop::NoDevice)
@@ -271,6 +284,29 @@ impl Engine {
                 Answer::Unexpected => return Err(unexpected),
             },
         }
+        Ok(())
+    }
+
+    // As for ARP. A Linux end may ask from its link-local address.
+    fn receive_solicitation(
+        &mut self,
+        position: usize,
+        sender: usize,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Blame> {
+        let peering = &self.peerings[position];
+        let asked = Solicitation::parse(payload).filter(|asked| {
+            peering.is_ours(asked.target.into()) == Some(true)
+                && (asked.sender.is_unicast_link_local()
+                    || peering.is_peers(asked.sender.into()) == Some(true))
+        });
+        let Some(asked) = asked else {
+            return Err(Blame::Peering(position, Drop::UnexpectedControl));
+        };
+        let path = peering.path;
+        let answer = asked.advertisement(path.source_mac);
+        self.gateways[sender].send_control(&path, ETHERTYPE_IPV6, &answer, out);
         Ok(())
     }
 

@@ -1,6 +1,5 @@
 //! The way out of a VPC: lookup, MTU, cap, framing, sealing.
 
-use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use model::VpcId;
@@ -9,11 +8,11 @@ use model::slice::PeerEnd;
 use crate::counters::Drop;
 use crate::engine::Engine;
 use crate::flow::FlowKey;
-use crate::framing::{ETHERTYPE_IPV4, FrameMeta, OVERHEAD, write_headers};
+use crate::framing::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, FrameMeta, OVERHEAD, write_headers};
 use crate::gso::{Division, SuperPacket, VnetHeader};
-use crate::mtu::{clamp_mss, fragment, icmp_too_big, may_answer};
+use crate::mtu::{IPV6_MIN_MTU, clamp_mss, fragment, may_answer, too_big};
 use crate::outbox::Outbox;
-use crate::packet::{Ipv4Header, flow_hash};
+use crate::packet::{IpHeader, ecn_of, flow_hash};
 use crate::session::{HANDSHAKE_MAX, SEAL_OVERHEAD};
 
 impl Engine {
@@ -30,10 +29,6 @@ impl Engine {
             self.drops.count(Drop::MalformedPacket);
             return 0;
         };
-        if packet.first().is_some_and(|byte| byte >> 4 == 6) {
-            self.drops.count(Drop::InnerIpv6);
-            return 1;
-        }
         let Ok(parsed) = SuperPacket::parse(&vnet, packet) else {
             self.drops.count(Drop::MalformedPacket);
             return 1;
@@ -41,30 +36,24 @@ impl Engine {
         let count = parsed.count();
         match self.route(vpc, parsed.bytes, &parsed.header) {
             Err(cause) => self.drops.add(cause, count as u64),
-            Ok(position) if !self.leads_into_peer(position, parsed.header.destination) => {
-                self.peerings[position]
-                    .sent_drops
-                    .add(Drop::OutsidePeer, count as u64);
-            }
-            Ok(position) => self.dispatch(position, parsed, now, out),
+            Ok(position) => match self.peerings[position].is_peers(parsed.header.destination) {
+                Some(true) => self.dispatch(position, parsed, now, out),
+                inside => {
+                    let cause = inside.map_or(Drop::InnerIpv6, |_| Drop::OutsidePeer);
+                    self.peerings[position].sent_drops.add(cause, count as u64);
+                }
+            },
         }
         count
     }
 
-    fn route(&self, vpc: VpcId, packet: &[u8], header: &Ipv4Header) -> Result<usize, Drop> {
+    fn route(&self, vpc: VpcId, packet: &[u8], header: &IpHeader) -> Result<usize, Drop> {
         let table = self.vpcs.get(&vpc).ok_or(Drop::NoSubnet)?;
         let peering = table.route(packet, header)?;
         self.peering_by_route
             .get(&(peering, vpc))
             .copied()
             .ok_or(Drop::NoPeering)
-    }
-
-    fn leads_into_peer(&self, position: usize, destination: Ipv4Addr) -> bool {
-        self.peerings[position]
-            .slice
-            .peer_cidr
-            .contains_address(destination)
     }
 
     fn dispatch(
@@ -82,6 +71,11 @@ impl Engine {
         let gateway = self.peerings[position].gateway;
         let mtu = gateway.and_then(|at| self.gateways[at].inner_mtu());
         if let Some(mtu) = mtu {
+            if header.source.is_ipv6() && mtu < IPV6_MIN_MTU {
+                let drops = &mut self.peerings[position].sent_drops;
+                drops.add(Drop::SmallMtu, division.count() as u64);
+                return;
+            }
             // What a host hands over to be split is data, never a SYN.
             if division.is_whole() {
                 clamp_mss(bytes, mtu);
@@ -111,7 +105,7 @@ impl Engine {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let Ok(header) = Ipv4Header::parse(packet) else {
+        let Ok(header) = IpHeader::parse(packet) else {
             return;
         };
         if header.dont_fragment {
@@ -127,7 +121,7 @@ impl Engine {
         for index in 0..division.count() {
             let length = division.write(packet, index, &mut whole);
             fragment(&whole[..length], mtu.into(), &mut part, |part| {
-                let Ok(header) = Ipv4Header::parse(part) else {
+                let Ok(header) = IpHeader::parse(part) else {
                     return;
                 };
                 let (key, whole) = (FlowKey::new(part, &header), Division::whole(part.len()));
@@ -143,7 +137,7 @@ impl Engine {
         &mut self,
         position: usize,
         packet: &[u8],
-        header: &Ipv4Header,
+        header: &IpHeader,
         mtu: u16,
         now: Instant,
         out: &mut Outbox,
@@ -158,7 +152,7 @@ impl Engine {
             && may_answer(packet, header)
             && peering.icmp.take(now)
         {
-            let answer = icmp_too_big(packet, gateway, mtu);
+            let answer = too_big(packet, gateway, mtu);
             out.push_delivery(vpc, VnetHeader::default(), &answer, 1);
         }
     }
@@ -239,10 +233,14 @@ impl Engine {
             return Err(Drop::NoSession);
         }
         let inner = &buffer[OVERHEAD..length];
-        let header = Ipv4Header::parse(inner).map_err(|_| Drop::MalformedPacket)?;
-        let ecn = header.ecn();
+        let header = IpHeader::parse(inner).map_err(|_| Drop::MalformedPacket)?;
+        let ecn = ecn_of(inner);
         let meta = FrameMeta {
-            ethertype: ETHERTYPE_IPV4,
+            ethertype: if header.source.is_ipv6() {
+                ETHERTYPE_IPV6
+            } else {
+                ETHERTYPE_IPV4
+            },
             ecn,
             flow_hash: flow_hash(inner, &header),
         };

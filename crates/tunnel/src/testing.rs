@@ -3,15 +3,15 @@
 mod pair;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use model::id::LegacyVpcId;
 use model::slice::{SubnetSlice, VpcSlice};
 use model::{CidrBlock, PeeringConnectionId, Region, SubnetId};
 
 use crate::packet::{
-    Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, fold, pseudo_header_sum, sum,
-    write_ipv4_checksum,
+    IpHeader, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, fold, pseudo_header_sum, pseudo_sum_of,
+    sum, write_ipv4_checksum,
 };
 
 pub use pair::{Carried, End, Pair, PeeringSpec, Weather, crossings, gateway_id, pair_slice, side};
@@ -131,6 +131,68 @@ pub fn tcp_packet_with_options(
     ipv4_packet(source, destination, PROTOCOL_TCP, &tcp)
 }
 
+/// A whole IPv6 packet around a transport header and its payload.
+pub fn ipv6_packet(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    protocol: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    let length = payload.len() as u16;
+    let mut packet = vec![0x60, 0, 0, 0, 0, 0, protocol, 64];
+    packet[4..6].copy_from_slice(&length.to_be_bytes());
+    packet.extend_from_slice(&source.octets());
+    packet.extend_from_slice(&destination.octets());
+    packet.extend_from_slice(payload);
+    packet
+}
+
+/// A UDP packet over IPv6 with its checksum.
+pub fn udp_packet_v6(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    from: u16,
+    to: u16,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut udp = Vec::new();
+    for word in [from, to, 8 + payload.len() as u16, 0] {
+        udp.extend_from_slice(&word.to_be_bytes());
+    }
+    udp.extend_from_slice(payload);
+    with_transport_checksum(ipv6_packet(source, destination, PROTOCOL_UDP, &udp), 6)
+}
+
+/// A TCP packet over IPv6 from port 40000 to 5201 with its checksum.
+pub fn tcp_packet_v6(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    sequence: u32,
+    flags: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    // The TCP part of an IPv4 packet; its checksum is made anew.
+    let over_v4 = tcp_packet(
+        Ipv4Addr::UNSPECIFIED,
+        Ipv4Addr::UNSPECIFIED,
+        sequence,
+        flags,
+        payload,
+    );
+    with_transport_checksum(
+        ipv6_packet(source, destination, PROTOCOL_TCP, &over_v4[20..]),
+        16,
+    )
+}
+
+fn with_transport_checksum(mut packet: Vec<u8>, at: usize) -> Vec<u8> {
+    packet[40 + at..42 + at].fill(0);
+    let transport = &packet[40..];
+    let checksum = !fold(pseudo_sum_of(&packet, packet[6], transport.len()) + sum(transport));
+    packet[40 + at..42 + at].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
 /// An ICMP echo request.
 pub fn ping_packet(source: Ipv4Addr, destination: Ipv4Addr, sequence: u16) -> Vec<u8> {
     let mut icmp = vec![8, 0, 0, 0, 0, 1];
@@ -143,14 +205,9 @@ pub fn ping_packet(source: Ipv4Addr, destination: Ipv4Addr, sequence: u16) -> Ve
 
 /// Whether the checksum of a TCP or UDP packet matches.
 pub fn transport_checksum_is_right(packet: &[u8]) -> bool {
-    Ipv4Header::parse(packet).is_ok_and(|header| {
+    IpHeader::parse(packet).is_ok_and(|header| {
         let transport = &packet[header.header_len..header.total_len];
-        let pseudo = pseudo_header_sum(
-            header.source,
-            header.destination,
-            header.protocol,
-            transport.len(),
-        );
+        let pseudo = pseudo_sum_of(packet, header.protocol, transport.len());
         fold(pseudo + sum(transport)) == 0xffff
     })
 }

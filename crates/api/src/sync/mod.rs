@@ -6,6 +6,7 @@
 //! from the wire is validated once, there; a refused message names the field.
 
 mod convert;
+mod ipv6;
 mod join;
 mod message;
 pub mod proto;

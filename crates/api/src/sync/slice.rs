@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::ipv6::Ipv6Slice;
 use model::slice::{
     GatewaySlice, PeerEnd, PeeringSlice, SliceChange, SubnetSlice, TunnelPeerSlice, VpcSlice,
 };
@@ -10,7 +11,7 @@ use model::{Bandwidth, CidrBlock, GatewayId, Generation, PeeringConnectionId, Si
 use super::convert::{
     FieldError, Problem, check_endpoint, convert, endpoint, parse, public_key, required,
 };
-use super::proto;
+use super::{ipv6, proto};
 
 type PeeringKey = (PeeringConnectionId, Side);
 
@@ -37,6 +38,7 @@ pub fn encode_snapshot(slice: &GatewaySlice) -> proto::GatewaySlice {
             .map(|(id, vpc)| encode_vpc(*id, vpc))
             .collect(),
         peerings: peerings.collect(),
+        ipv6: ipv6::encode_present(&slice.ipv6),
     }
 }
 
@@ -55,6 +57,7 @@ pub fn decode_snapshot(wire: proto::GatewaySlice) -> Result<GatewaySlice, FieldE
         tunnel_peers: decode_entries("tunnel_peers", wire.tunnel_peers, decode_tunnel_peer)?,
         vpcs: decode_entries("vpcs", wire.vpcs, decode_vpc)?,
         peerings: decode_entries("peerings", wire.peerings, decode_peering)?,
+        ipv6: decode_ipv6(wire.ipv6)?.unwrap_or_default(),
     })
 }
 
@@ -76,6 +79,7 @@ pub fn encode_change(change: &SliceChange) -> proto::SliceChange {
         removed_vpcs,
         put_peerings,
         removed_peerings,
+        ipv6: change.ipv6.as_ref().map(ipv6::encode),
     }
 }
 
@@ -113,7 +117,14 @@ pub fn decode_change(wire: proto::SliceChange) -> Result<SliceChange, FieldError
             ("removed_peerings", wire.removed_peerings),
             |key: proto::PeeringKey| decode_key(&key),
         )?,
+        ipv6: decode_ipv6(wire.ipv6)?,
     })
+}
+
+fn decode_ipv6(wire: Option<proto::Ipv6Slice>) -> Result<Option<Ipv6Slice>, FieldError> {
+    wire.map(ipv6::decode)
+        .transpose()
+        .map_err(|error| error.within("ipv6"))
 }
 
 fn encode_tunnel_peer(id: GatewayId, peer: &TunnelPeerSlice) -> proto::TunnelPeer {
@@ -230,14 +241,14 @@ fn decode_peering(wire: proto::Peering) -> Result<(PeeringKey, PeeringSlice), Fi
     Ok((key, peering))
 }
 
-fn encode_key((peering, side): PeeringKey) -> proto::PeeringKey {
+pub(super) fn encode_key((peering, side): PeeringKey) -> proto::PeeringKey {
     proto::PeeringKey {
         peering_id: peering.to_string(),
         side: proto::Side::from(side).into(),
     }
 }
 
-fn decode_key(wire: &proto::PeeringKey) -> Result<PeeringKey, FieldError> {
+pub(super) fn decode_key(wire: &proto::PeeringKey) -> Result<PeeringKey, FieldError> {
     Ok((
         parse("peering_id", &wire.peering_id)?,
         side_from("side", wire.side)?,
@@ -264,7 +275,7 @@ pub(super) fn side_from(field: &str, wire: i32) -> Result<Side, FieldError> {
     }
 }
 
-fn decode_entries<W, K, V>(
+pub(super) fn decode_entries<W, K, V>(
     field: &str,
     wire: Vec<W>,
     decode: impl Fn(W) -> Result<(K, V), FieldError>,

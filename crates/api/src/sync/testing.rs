@@ -1,8 +1,9 @@
 //! Generators of slices and reports for the round-trip properties.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
+use model::ipv6::{Ipv6Block, Ipv6Slice, SubnetIpv6, VpcIpv6};
 use model::slice::{GatewaySlice, PeerEnd, PeeringSlice, SubnetSlice, TunnelPeerSlice, VpcSlice};
 use model::{
     Bandwidth, CidrBlock, GatewayId, Generation, LegacyVpcId, PeeringConnectionId, PublicKey,
@@ -116,9 +117,16 @@ pub(super) fn slice() -> impl Strategy<Value = GatewaySlice> {
         btree_map(gateway_id(), tunnel_peer(), 0..4),
         btree_map(vpc_id(), vpc(), 0..4),
         btree_map((peering_id(), side()), peering(), 0..4),
+        ipv6(),
     )
         .prop_map(
-            |((generation, gateway, region, overlay_address), tunnel_peers, vpcs, peerings)| {
+            |(
+                (generation, gateway, region, overlay_address),
+                tunnel_peers,
+                vpcs,
+                peerings,
+                ipv6,
+            )| {
                 GatewaySlice {
                     generation: Generation(generation),
                     gateway,
@@ -127,9 +135,35 @@ pub(super) fn slice() -> impl Strategy<Value = GatewaySlice> {
                     tunnel_peers,
                     vpcs,
                     peerings,
+                    ipv6,
                 }
             },
         )
+}
+
+fn ipv6_block() -> impl Strategy<Value = Ipv6Block> {
+    (any::<u128>(), 0u8..=128).prop_map(|(bits, length)| {
+        let network = bits & u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+        format!("{}/{length}", Ipv6Addr::from(network))
+            .parse()
+            .unwrap()
+    })
+}
+
+pub(super) fn ipv6() -> impl Strategy<Value = Ipv6Slice> {
+    let vpc = btree_map(ipv6_block(), peering_id(), 0..4).prop_map(|routes| {
+        let cidr: Ipv6Block = "2001:db8:1::/48".parse().unwrap();
+        let outside = routes.into_iter().filter(|(to, _)| !cidr.contains(*to));
+        let subnet = SubnetIpv6 {
+            cidr: "2001:db8:1:7::/64".parse().unwrap(),
+            routes: outside.collect(),
+        };
+        let subnets = BTreeMap::from([(SubnetId::from_entropy(1), subnet)]);
+        VpcIpv6 { cidr, subnets }
+    });
+    let peer_cidrs = btree_map((peering_id(), side()), ipv6_block(), 0..3);
+    (btree_map(vpc_id(), vpc, 0..3), peer_cidrs)
+        .prop_map(|(vpcs, peer_cidrs)| Ipv6Slice { vpcs, peer_cidrs })
 }
 
 fn traffic() -> impl Strategy<Value = Traffic> {
@@ -226,5 +260,6 @@ pub(super) fn sample() -> GatewaySlice {
         tunnel_peers: BTreeMap::from([(peer, tunnel_peer)]),
         vpcs: BTreeMap::from([(local_vpc, vpc)]),
         peerings: BTreeMap::from([((peering, Side::Requester), side)]),
+        ipv6: Ipv6Slice::default(),
     }
 }

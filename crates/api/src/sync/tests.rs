@@ -1,6 +1,10 @@
 //! Round trips, and refusals by field.
 
-use model::{Generation, PeeringConnectionId, PublicKey, Region, SubnetId};
+use std::collections::BTreeMap;
+
+use model::ipv6::{Ipv6Slice, SubnetIpv6, VpcIpv6};
+use model::slice::GatewaySlice;
+use model::{Generation, PeeringConnectionId, PublicKey, Region, SubnetId, VpcId};
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -106,6 +110,38 @@ fn a_change_leads_forward_and_names_an_entry_once() {
     let mut both = change;
     both.put_vpcs = encode_snapshot(&sample()).vpcs;
     assert_eq!(decode_change(both).unwrap_err().field, "removed_vpcs");
+}
+
+#[test]
+fn ipv6_outside_its_vpc_and_into_it_is_refused() {
+    let mut slice = sample();
+    let subnet = SubnetIpv6 {
+        cidr: "2001:db8:2::/64".parse().unwrap(),
+        routes: BTreeMap::new(),
+    };
+    let vpc = VpcIpv6 {
+        cidr: "2001:db8:1::/48".parse().unwrap(),
+        subnets: BTreeMap::from([(SubnetId::from_entropy(1), subnet)]),
+    };
+    slice.ipv6.vpcs.insert(VpcId::from_entropy(1), vpc);
+    let refused = |slice: &GatewaySlice| {
+        let wire = encode_snapshot(slice);
+        decode_snapshot(wire).unwrap_err().field
+    };
+    assert_eq!(refused(&slice), "ipv6.vpcs.subnets.cidr");
+    let vpc = slice.ipv6.vpcs.values_mut().next().unwrap();
+    let subnet = vpc.subnets.values_mut().next().unwrap();
+    subnet.cidr = "2001:db8:1:5::/64".parse().unwrap();
+    let inside = "2001:db8:1:6::/64".parse().unwrap();
+    subnet
+        .routes
+        .insert(inside, PeeringConnectionId::from_entropy(1));
+    assert_eq!(refused(&slice), "ipv6.vpcs.subnets.routes.destination");
+    // Nothing of IPv6 left is a change, too.
+    let mut next = sample();
+    next.generation = Generation(8);
+    let change = decode_change(encode_change(&slice.change_to(&next))).unwrap();
+    assert_eq!(change.ipv6, Some(Ipv6Slice::default()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::packet::{ECN_CE, Ipv4Header, ecn_of, fold, set_ecn, sum};
+use crate::packet::{ECN_CE, IpHeader, ecn_of, fold, set_ecn, sum};
 use crate::testing::udp_packet;
 
 pub(super) const MILLI: Duration = Duration::from_millis(1);
@@ -45,7 +45,7 @@ impl Bottleneck {
         if self.shaper.admit(packet.len(), self.now) {
             return true;
         }
-        let key = FlowKey::new(packet, &Ipv4Header::parse(packet).unwrap());
+        let key = FlowKey::new(packet, &IpHeader::parse(packet).unwrap());
         let (whole, buffers) = (Division::whole(packet.len()), &mut self.buffers);
         self.shaper
             .enqueue(key, packet, whole, 0, self.now, buffers);

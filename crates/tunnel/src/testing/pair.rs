@@ -8,8 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use model::ipv6::{Ipv6Slice, SubnetIpv6, VpcIpv6};
 use model::slice::{GatewaySlice, PeerEnd, PeeringSlice, TunnelPeerSlice};
-use model::{Bandwidth, GatewayId, Generation, Region, Side, Vni, VpcId};
+use model::{Bandwidth, GatewayId, Generation, Region, Side, SubnetId, Vni, VpcId};
 
 use super::{block, peering_id, vpc_slice};
 use crate::engine::{Engine, EngineDesired};
@@ -76,7 +77,7 @@ pub struct Pair {
     /// Everything that was ever sent, lost or not.
     pub record: Vec<Carried>,
     carried: BinaryHeap<Reverse<Carried>>,
-    outbox: Outbox,
+    pub(crate) outbox: Outbox,
     random: u64,
 }
 
@@ -89,6 +90,8 @@ pub struct PeeringSpec {
     pub mbps: u32,
     /// The CIDR blocks at the two ends.
     pub cidrs: [&'static str; 2],
+    /// Whether the VPCs have IPv6 too: `2001:db8:1::/48` at end 0, `2001:db8:2::/48` at end 1.
+    pub ipv6: bool,
 }
 
 impl Default for PeeringSpec {
@@ -97,6 +100,7 @@ impl Default for PeeringSpec {
             number: 1,
             mbps: 0,
             cidrs: ["10.1.0.0/16", "10.2.0.0/16"],
+            ipv6: false,
         }
     }
 }
@@ -147,6 +151,7 @@ pub fn pair_slice(end: usize, peerings: &[PeeringSpec]) -> GatewaySlice {
         tunnel_peers: BTreeMap::new(),
         vpcs: BTreeMap::new(),
         peerings: BTreeMap::new(),
+        ipv6: Ipv6Slice::default(),
     };
     let peer = TunnelPeerSlice {
         region: Region::ALL[other],
@@ -163,6 +168,7 @@ pub fn pair_slice(end: usize, peerings: &[PeeringSpec]) -> GatewaySlice {
                 .insert(block(spec.cidrs[other]), peering_id(spec.number));
         }
         slice.vpcs.insert(spec.vpc(end), vpc);
+        add_ipv6(&mut slice, spec, end);
         let peering = PeeringSlice {
             vni: spec.vni(),
             local_vpc: spec.vpc(end),
@@ -177,6 +183,25 @@ pub fn pair_slice(end: usize, peerings: &[PeeringSpec]) -> GatewaySlice {
             .insert((peering_id(spec.number), side(end)), peering);
     }
     slice
+}
+
+// VPC n has 2001:db8:n::/48, whichever end it is at.
+fn add_ipv6(slice: &mut GatewaySlice, spec: &PeeringSpec, end: usize) {
+    if !spec.ipv6 {
+        return;
+    }
+    let cidrs = ["2001:db8:1::/48", "2001:db8:2::/48"].map(|cidr| cidr.parse().expect("a block"));
+    let subnet = SubnetIpv6 {
+        cidr: cidrs[end],
+        routes: BTreeMap::from([(cidrs[1 - end], peering_id(spec.number))]),
+    };
+    let vpc = VpcIpv6 {
+        cidr: cidrs[end],
+        subnets: BTreeMap::from([(SubnetId::from_entropy(0), subnet)]),
+    };
+    slice.ipv6.vpcs.insert(spec.vpc(end), vpc);
+    let key = (peering_id(spec.number), side(end));
+    slice.ipv6.peer_cidrs.insert(key, cidrs[1 - end]);
 }
 
 impl Pair {

@@ -2,9 +2,114 @@
 
 use proptest::prelude::*;
 
-use super::{frame, path, seal};
+use super::{A, B, SOON, frame, path, seal};
 use crate::framing::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_PROBE};
-use crate::testing::{Pair, PeeringSpec};
+use crate::testing::{Pair, PeeringSpec, gateway_id, udp_packet};
+
+/// Datagrams that a stranger makes of nothing: random bytes, some of them shaped like each of
+/// WireGuard's messages, and cut or changed copies of genuine ones.
+#[test]
+fn a_million_datagrams_of_strangers_are_dropped_and_counted() {
+    // Unoptimised cryptography is slow; release builds send all of them.
+    let datagrams = if cfg!(debug_assertions) {
+        50_000
+    } else {
+        1_000_000
+    };
+    let spec = PeeringSpec::default();
+    let mut pair = Pair::established(35, &[spec]);
+    pair.send(1, spec.vpc(1), &udp_packet(B, A, 1, 2, &[9; 700]));
+    let genuine = pair.record.last().unwrap().bytes.clone();
+    pair.run(SOON);
+    let before = pair.ends[0].engine.status(pair.now);
+    let (probes, delivered) = (
+        before.gateways[&gateway_id(1)].received_bytes,
+        pair.ends[0].delivered.len(),
+    );
+    let stranger = "198.51.100.1:9".parse().unwrap();
+    let (mut random, mut bytes, mut offered) = (1u64, Vec::new(), 0);
+    for _ in 0..datagrams {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let (kind, length, at) = (
+            random >> 61,
+            (random >> 40) as usize % 1500,
+            (random >> 20) as usize,
+        );
+        bytes.clear();
+        if kind < 3 {
+            bytes.extend(
+                std::iter::successors(Some(random), |word| Some(word.rotate_left(7) ^ 0x9e37))
+                    .map(|word| word as u8)
+                    .take(length),
+            );
+        } else if kind < 6 {
+            let size = [148, 92, 64][kind as usize - 3];
+            bytes.resize(size, random as u8);
+            bytes[..4].copy_from_slice(&[kind as u8 - 2, 0, 0, 0]);
+        } else {
+            bytes.extend_from_slice(&genuine);
+            if kind == 6 {
+                bytes.truncate(at % genuine.len());
+            } else {
+                bytes[4 + at % (genuine.len() - 4)] ^= 1 << (random % 8);
+            }
+        }
+        offered += 1;
+        let now = pair.now;
+        let mut outbox = std::mem::take(&mut pair.outbox);
+        pair.ends[0]
+            .engine
+            .from_underlay(stranger, 0, &bytes, now, &mut outbox);
+        assert!(
+            outbox.runs.iter().all(|run| run.range.len() == 64),
+            "at most a cookie"
+        );
+        outbox.clear();
+        pair.outbox = outbox;
+    }
+    let status = pair.ends[0].engine.status(pair.now);
+    let dropped: u64 = status.drops.values().sum::<u64>() - before.drops.values().sum::<u64>();
+    assert_eq!(dropped, offered, "each has one cause: {:?}", status.drops);
+    for cause in ["malformed_datagram", "unknown_peer", "decrypt_failed"] {
+        assert!(status.drops[cause] > 0, "{cause}");
+    }
+    assert_eq!(status.gateways[&gateway_id(1)].received_bytes, probes);
+    assert_eq!(pair.ends[0].delivered.len(), delivered);
+    assert_eq!(
+        status.gateways[&gateway_id(1)].endpoint,
+        Some(pair.ends[1].address)
+    );
+    // And the peering goes on.
+    pair.send(1, spec.vpc(1), &udp_packet(B, A, 1, 2, b"still there"));
+    pair.run(SOON);
+    assert_eq!(pair.ends[0].delivered.len(), delivered + 1);
+}
+
+#[test]
+fn replayed_and_truncated_datagrams_of_a_peer_are_dropped_with_their_cause() {
+    let spec = PeeringSpec::default();
+    let mut pair = Pair::established(36, &[spec]);
+    pair.send(1, spec.vpc(1), &udp_packet(B, A, 1, 2, &[9; 700]));
+    let genuine = pair.record.last().unwrap().clone();
+    pair.run(SOON);
+    let drops = |pair: &Pair| pair.ends[0].engine.status(pair.now).drops;
+    for _ in 0..3 {
+        pair.arrive(0, genuine.from, 0, &genuine.bytes);
+    }
+    assert_eq!(drops(&pair)["replayed"], 3);
+    for length in [0, 1, 15, 16, 31] {
+        pair.arrive(0, genuine.from, 0, &genuine.bytes[..length]);
+    }
+    assert_eq!(drops(&pair)["malformed_datagram"], 5);
+    for length in [32, 100, genuine.bytes.len() - 1] {
+        pair.arrive(0, genuine.from, 0, &genuine.bytes[..length]);
+    }
+    let sum: u64 = drops(&pair).values().sum();
+    assert_eq!(sum, 3 + 5 + 3, "{:?}", drops(&pair));
+    assert_eq!(pair.received(0, spec.vpc(0)).len(), 1);
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

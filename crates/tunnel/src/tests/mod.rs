@@ -1,9 +1,11 @@
 //! Two engines joined in memory: what crosses, what must not, and how fast.
 
 mod hostile;
+mod ipv6;
 mod isolation;
 mod limits;
 mod path;
+mod table;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use model::id::LegacyVpcId;
+use model::ipv6::Ipv6Slice;
 use model::slice::{GatewaySlice, PeerEnd, PeeringSlice, SubnetSlice, TunnelPeerSlice, VpcSlice};
 use model::{
     Bandwidth, CidrBlock, GatewayId, Generation, PeeringConnectionId, Region, Side, SubnetId, Vni,
@@ -337,6 +338,7 @@ pub fn slice(index: usize, mbps: u32, peer_key: model::PublicKey) -> GatewaySlic
         tunnel_peers: BTreeMap::from([(gateway(other), peer)]),
         vpcs: BTreeMap::from([(vpc(index), vpc_slice)]),
         peerings: BTreeMap::from([((id, side), peering)]),
+        ipv6: Ipv6Slice::default(),
     }
 }
 
