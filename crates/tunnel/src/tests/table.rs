@@ -137,11 +137,10 @@ impl World {
     // Rule 1 of the domain: the VPC that gets a packet, if one does.
     fn receiver(&self, from: usize, source: Ipv4Addr, destination: Ipv4Addr) -> Option<usize> {
         // What a slice holds twice, the last one of it holds.
-        let subnets = self.vpcs[from].iter().rev();
+        let mut subnets = self.vpcs[from].iter().rev();
         let octet = source.octets()[2];
-        let subnet = subnets
-            .filter(|subnet| subnet.octet == octet && block(from).contains_address(source))
-            .next()?;
+        let subnet =
+            subnets.find(|subnet| subnet.octet == octet && block(from).contains_address(source))?;
         if block(from).contains_address(destination) {
             return None;
         }
