@@ -23,6 +23,7 @@ use crate::gateway::{Gateway, PAIR_MAC};
 use crate::lookup::VpcTable;
 use crate::mtu::IcmpLimit;
 use crate::outbox::Outbox;
+use crate::path_mtu::PathMtu;
 use crate::probe::{Answer, Prober};
 use crate::session::{HANDSHAKE_MAX, Identity};
 use crate::shaper::Shaper;
@@ -85,6 +86,7 @@ enum Timer {
     Rest(usize),
     PeeringProbe(usize),
     PairProbe(usize),
+    PathMtu(usize),
 }
 
 /// The engine of one gateway.
@@ -165,6 +167,7 @@ impl Engine {
         self.timers.clear();
         for position in 0..self.gateways.len() {
             self.schedule_pair_probe(position);
+            self.schedule_path_mtu(position);
         }
         for position in 0..self.peerings.len() {
             self.peerings[position].departure_scheduled = false;
@@ -194,7 +197,7 @@ impl Engine {
             gateway.overlay = peer.overlay_address;
             if endpoint.is_some() && endpoint != gateway.configured {
                 gateway.endpoint = endpoint;
-                gateway.underlay_mtu = None;
+                gateway.path_mtu.forget(now);
                 gateway.eager_tries = 0;
                 self.endpoints_changed = true;
                 gateway.initiate(now, out);
@@ -212,7 +215,8 @@ impl Engine {
         self.next_index = (self.next_index + 1) & 0x00ff_ffff;
         let session = self.identity.session(&key, self.next_index, self.keepalive);
         let prober = Prober::new(now, self.next_probe_seed());
-        Gateway::new(id, key, self.next_index, session, prober)
+        let path_mtu = PathMtu::new(now, self.next_probe_seed());
+        Gateway::new(id, key, self.next_index, session, prober, path_mtu)
     }
 
     fn next_probe_seed(&mut self) -> u64 {
@@ -359,8 +363,12 @@ impl Engine {
                     self.probe_pair(position, now, out);
                     self.schedule_pair_probe(position);
                 }
+                Timer::PathMtu(position) if self.gateways[position].path_mtu_scheduled == at => {
+                    self.probe_path_mtu(position, now, out);
+                    self.schedule_path_mtu(position);
+                }
                 // Superseded by an earlier one.
-                Timer::PeeringProbe(_) | Timer::PairProbe(_) => {}
+                Timer::PeeringProbe(_) | Timer::PairProbe(_) | Timer::PathMtu(_) => {}
             }
         }
     }
@@ -451,6 +459,22 @@ impl Engine {
         gateway.send_probe(&path, probe, out);
     }
 
+    fn probe_path_mtu(&mut self, position: usize, now: Instant, out: &mut Outbox) {
+        let overlay = self.overlay;
+        let gateway = &mut self.gateways[position];
+        let Some(probe) = gateway.path_mtu.poll(now, gateway.prober.answered) else {
+            return;
+        };
+        let path = gateway.pair_path(overlay);
+        gateway.send_sized_probe(&path, probe, out);
+    }
+
+    pub(crate) fn schedule_path_mtu(&mut self, position: usize) {
+        let at = self.gateways[position].path_mtu.deadline();
+        self.gateways[position].path_mtu_scheduled = at;
+        self.timers.push(Reverse((at, Timer::PathMtu(position))));
+    }
+
     fn schedule_pair_probe(&mut self, position: usize) {
         let at = self.gateways[position].prober.deadline();
         self.gateways[position].probe_scheduled = at;
@@ -491,10 +515,12 @@ impl Engine {
         self.timers.len()
     }
 
-    /// Tells the MTU of the underlay towards a gateway.
-    pub fn set_underlay_mtu(&mut self, gateway: GatewayId, mtu: u16) {
-        if let Some(position) = self.gateway_by_id.get(&gateway) {
-            self.gateways[*position].underlay_mtu = Some(mtu);
+    /// Tells the MTU of the route towards a gateway, which bounds what is probed for.
+    pub fn set_underlay_mtu(&mut self, gateway: GatewayId, mtu: u16, now: Instant) {
+        if let Some(position) = self.gateway_by_id.get(&gateway).copied() {
+            let gateway = &mut self.gateways[position];
+            gateway.path_mtu.set_link(mtu, gateway.prober.answered, now);
+            self.schedule_path_mtu(position);
         }
     }
 

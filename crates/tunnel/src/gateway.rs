@@ -9,7 +9,8 @@ use model::{GatewayId, PublicKey};
 use crate::framing::{ETHERTYPE_PROBE, FrameMeta, FramePath, OVERHEAD, write_headers};
 use crate::mtu::{inner_mtu, tunnel_mtu};
 use crate::outbox::Outbox;
-use crate::probe::{Probe, Prober};
+use crate::path_mtu::{PathMtu, SizedProbe};
+use crate::probe::{Probe, ProbeKind, Prober};
 use crate::session::{HANDSHAKE_MAX, SEAL_OVERHEAD, Session};
 
 const CONTROL_MAX: usize = OVERHEAD + 96;
@@ -34,7 +35,8 @@ pub(crate) struct Gateway {
     pub(crate) last_received: Option<Instant>,
     pub(crate) prober: Prober,
     pub(crate) probe_scheduled: Instant,
-    pub(crate) underlay_mtu: Option<u16>,
+    pub(crate) path_mtu: PathMtu,
+    pub(crate) path_mtu_scheduled: Instant,
     pub(crate) sent_bytes: u64,
     pub(crate) received_bytes: u64,
 }
@@ -46,6 +48,7 @@ impl Gateway {
         index: u32,
         session: Box<dyn Session>,
         prober: Prober,
+        path_mtu: PathMtu,
     ) -> Gateway {
         Gateway {
             id,
@@ -62,7 +65,8 @@ impl Gateway {
             last_received: None,
             probe_scheduled: prober.deadline(),
             prober,
-            underlay_mtu: None,
+            path_mtu_scheduled: path_mtu.deadline(),
+            path_mtu,
             sent_bytes: 0,
             received_bytes: 0,
         }
@@ -70,16 +74,17 @@ impl Gateway {
 
     pub(crate) fn inner_mtu(&self) -> Option<u16> {
         let endpoint = self.endpoint?;
-        Some(inner_mtu(
-            self.underlay_mtu.unwrap_or(ASSUMED_UNDERLAY_MTU),
-            &endpoint,
-        ))
+        Some(inner_mtu(self.underlay_mtu(), &endpoint))
+    }
+
+    fn underlay_mtu(&self) -> u16 {
+        self.path_mtu.in_force().unwrap_or(ASSUMED_UNDERLAY_MTU)
     }
 
     // Bytes to seal for a frame: padded to 16, never past the tunnel's MTU.
     pub(crate) fn padded(&self, length: usize) -> usize {
         let mtu = self.endpoint.map_or(length, |endpoint| {
-            tunnel_mtu(self.underlay_mtu.unwrap_or(ASSUMED_UNDERLAY_MTU), &endpoint).into()
+            tunnel_mtu(self.underlay_mtu(), &endpoint).into()
         });
         length.next_multiple_of(16).min(mtu.max(length))
     }
@@ -106,6 +111,39 @@ impl Gateway {
 
     pub(crate) fn send_probe(&mut self, path: &FramePath, probe: Probe, out: &mut Outbox) {
         self.send_control(path, ETHERTYPE_PROBE, &probe.to_bytes(), out);
+    }
+
+    /// Sends a probe of the pair that makes an underlay packet of exactly the wanted size.
+    pub(crate) fn send_sized_probe(
+        &mut self,
+        path: &FramePath,
+        probe: SizedProbe,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(endpoint) = self.endpoint.filter(|_| self.ready) else {
+            return false;
+        };
+        let request = Probe {
+            kind: ProbeKind::Request,
+            sequence: probe.sequence,
+        };
+        let bytes = request.to_bytes();
+        let length = usize::from(tunnel_mtu(probe.size, &endpoint)).max(OVERHEAD + bytes.len());
+        // Once in ten seconds: not worth a buffer that is kept.
+        let mut frame = vec![0; length];
+        frame[OVERHEAD..OVERHEAD + bytes.len()].copy_from_slice(&bytes);
+        let meta = FrameMeta {
+            ethertype: ETHERTYPE_PROBE,
+            ecn: 0,
+            flow_hash: 0,
+        };
+        write_headers(&mut frame, path, meta);
+        let session = &mut self.session;
+        let sent = out.push_datagram(endpoint, 0, length + SEAL_OVERHEAD, |room| {
+            session.seal(&frame, room)
+        });
+        self.sent_bytes += sent.unwrap_or(0) as u64;
+        sent.is_some()
     }
 
     /// Seals a frame that is no tenant's: a probe or an ARP reply.

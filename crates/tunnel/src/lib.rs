@@ -23,6 +23,7 @@ pub mod mtu;
 pub mod nd;
 pub mod outbox;
 pub mod packet;
+pub mod path_mtu;
 pub mod probe;
 mod receive;
 mod runtime;

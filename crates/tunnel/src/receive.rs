@@ -83,7 +83,7 @@ impl Engine {
         gateway.received_bytes += datagram.len() as u64;
         if gateway.endpoint != Some(source) {
             gateway.endpoint = Some(source);
-            gateway.underlay_mtu = None;
+            gateway.path_mtu.forget(now);
             self.endpoints_changed = true;
         }
         if let Opened::Reply(length) = opened {
@@ -244,6 +244,13 @@ impl Engine {
                     sequence,
                 };
                 gateway.send_probe(&path, reply, out);
+                Ok(())
+            }
+            Some(Probe {
+                kind: ProbeKind::Reply,
+                sequence,
+            }) if gateway.path_mtu.answer(sequence, now) => {
+                self.schedule_path_mtu(sender);
                 Ok(())
             }
             Some(Probe {

@@ -475,7 +475,7 @@ impl Worker {
         for (gateway, endpoint) in endpoints {
             // Without a route the last known MTU stays.
             if let Ok(mtu) = path_mtu(endpoint) {
-                self.engine.set_underlay_mtu(gateway, mtu);
+                self.engine.set_underlay_mtu(gateway, mtu, Instant::now());
             }
         }
         *lock(&self.shared.device_mtus) = self.engine.device_mtus();

@@ -27,6 +27,8 @@ pub struct Weather {
     pub jitter: Duration,
     /// How many of a thousand are lost.
     pub loss_per_mille: u64,
+    /// The largest underlay packet that passes, IPv4 header included.
+    pub mtu: u16,
     /// Whether the underlay marks all that it carries as having met congestion.
     pub marks_congestion: bool,
 }
@@ -222,6 +224,7 @@ impl Pair {
             delay: Duration::from_millis(5),
             jitter: Duration::ZERO,
             loss_per_mille: 0,
+            mtu: u16::MAX,
             marks_congestion: false,
         };
         Pair {
@@ -278,6 +281,14 @@ impl Pair {
             .engine
             .from_tun(vpc, &mut frame, self.now, &mut self.outbox);
         self.carry(end);
+    }
+
+    /// An end learns the MTU of its route to the other one, and has time to prove it.
+    pub fn set_underlay_mtu(&mut self, end: usize, mtu: u16) {
+        let now = self.now;
+        let engine = &mut self.ends[end].engine;
+        engine.set_underlay_mtu(gateway_id(1 - end), mtu, now);
+        self.run(Duration::from_millis(100));
     }
 
     /// A datagram reaches an end now.
@@ -384,7 +395,8 @@ impl Pair {
             bytes: bytes.to_vec(),
         };
         self.record.push(datagram.clone());
-        if to.is_some() && !is_lost {
+        let fits = bytes.len() + 28 <= usize::from(self.weather.mtu);
+        if to.is_some() && !is_lost && fits {
             self.carried.push(Reverse(datagram));
         }
     }

@@ -10,8 +10,8 @@ use crate::mtu::write_icmpv6_checksum;
 use crate::packet::{ECN_CE, IpHeader, PROTOCOL_ICMPV6, TCP_SYN, ecn_of, set_ecn};
 use crate::session::Opened;
 use crate::testing::{
-    Pair, PeeringSpec, gateway_id, ipv6_packet, tcp_packet_v6, transport_checksum_is_right,
-    udp_packet, udp_packet_v6,
+    Pair, PeeringSpec, ipv6_packet, tcp_packet_v6, transport_checksum_is_right, udp_packet,
+    udp_packet_v6,
 };
 
 const A6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 5);
@@ -146,13 +146,13 @@ fn too_big_is_answered_from_the_subnets_gateway() {
 #[test]
 fn below_1280_a_pair_carries_no_ipv6() {
     let mut pair = one();
-    pair.ends[0].engine.set_underlay_mtu(gateway_id(1), 1389);
+    pair.set_underlay_mtu(0, 1389);
     pair.send(0, spec().vpc(0), &udp_packet_v6(A6, B6, 1, 2, b"x"));
     pair.send(0, spec().vpc(0), &udp_packet(A, B, 1, 2, b"x"));
     pair.run(SOON);
     assert_eq!(pair.received(1, spec().vpc(1)).len(), 1);
     assert_eq!(pair.peering(0, 1).sent_drops["small_mtu"], 1);
-    pair.ends[0].engine.set_underlay_mtu(gateway_id(1), 1390);
+    pair.set_underlay_mtu(0, 1390);
     pair.send(0, spec().vpc(0), &udp_packet_v6(A6, B6, 1, 2, b"x"));
     pair.run(SOON);
     assert_eq!(pair.received(1, spec().vpc(1)).len(), 2);

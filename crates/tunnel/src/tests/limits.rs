@@ -99,8 +99,8 @@ fn an_idle_capped_peering_takes_little_memory_and_no_timer_of_its_cap() {
     assert!(!pair.ends[0].engine.peerings[0].shaper.has_queues());
     assert_eq!(
         pair.ends[0].engine.running_timers(),
-        2,
-        "a probe of the pair, one of the peering"
+        3,
+        "a probe of the pair and one of the peering; see path_mtu for the third"
     );
     let bytes = size_of_val(&pair.ends[0].engine.peerings[0]);
     assert!(bytes <= 3072, "{bytes} bytes, entries of maps not counted");
@@ -127,9 +127,7 @@ fn too_large_with_df_is_answered_from_the_subnets_gateway() {
     let spec = PeeringSpec::default();
     let mut pair = Pair::established(23, &[spec]);
     for (underlay, mtu) in [(1500u16, 1390usize), (1400, 1290), (9000, 8890)] {
-        pair.ends[0]
-            .engine
-            .set_underlay_mtu(gateway_id(1), underlay);
+        pair.set_underlay_mtu(0, underlay);
         pair.ends[0].delivered.clear();
         pair.ends[1].delivered.clear();
         pair.send(0, spec.vpc(0), &udp_packet(A, B, 1, 2, &vec![0; mtu - 28]));
@@ -156,6 +154,36 @@ fn too_large_with_df_is_answered_from_the_subnets_gateway() {
         "the answers are limited"
     );
     assert_eq!(pair.peering(0, 1).sent_drops["too_big"], 1003);
+}
+
+#[test]
+fn a_path_that_swallows_large_packets_is_measured_and_measured_again() {
+    let spec = PeeringSpec::default();
+    let mut pair = Pair::established(29, &[spec]);
+    pair.set_underlay_mtu(0, 1500);
+    let inner_mtu = |pair: &Pair| {
+        let status = pair.ends[0].engine.status(pair.now);
+        status.gateways[&gateway_id(1)].inner_mtu.unwrap()
+    };
+    pair.run(Duration::from_secs(11));
+    assert_eq!(inner_mtu(&pair), 1390);
+    pair.weather.mtu = 1400;
+    pair.run(Duration::from_secs(30));
+    let found = inner_mtu(&pair);
+    assert!((1286..=1290).contains(&found), "{found}");
+    pair.send(0, spec.vpc(0), &udp_packet(A, B, 1, 2, &[0; 1363]));
+    let answer = pair.received(0, spec.vpc(0)).pop().unwrap();
+    assert_eq!(answer[26..28], found.to_be_bytes(), "the host is told");
+    pair.send(
+        0,
+        spec.vpc(0),
+        &udp_packet(A, B, 1, 2, &vec![0; usize::from(found) - 28]),
+    );
+    pair.run(SOON);
+    assert_eq!(pair.received(1, spec.vpc(1)).len(), 1);
+    pair.weather.mtu = 1500;
+    pair.run(Duration::from_secs(620));
+    assert_eq!(inner_mtu(&pair), 1390);
 }
 
 #[test]
@@ -191,8 +219,8 @@ fn the_mss_is_clamped_on_the_way_out_and_in() {
     pair.run(SOON);
     assert_eq!(mss(&pair), 1350);
     // The sender's path is wide, the receiver's way back is not.
-    pair.ends[0].engine.set_underlay_mtu(gateway_id(1), 9000);
-    pair.ends[1].engine.set_underlay_mtu(gateway_id(0), 1400);
+    pair.set_underlay_mtu(0, 9000);
+    pair.set_underlay_mtu(1, 1400);
     pair.send(0, spec.vpc(0), &syn);
     pair.run(SOON);
     assert_eq!(mss(&pair), 1250);
@@ -203,7 +231,7 @@ fn a_vpcs_device_has_the_largest_mtu_of_its_pairs() {
     let spec = PeeringSpec::default();
     let mut pair = Pair::established(26, &[spec]);
     assert_eq!(pair.ends[0].engine.device_mtus()[&spec.vpc(0)], 1390);
-    pair.ends[0].engine.set_underlay_mtu(gateway_id(1), 9000);
+    pair.set_underlay_mtu(0, 9000);
     assert_eq!(pair.ends[0].engine.device_mtus()[&spec.vpc(0)], 8890);
     assert_eq!(pair.ends[0].engine.device_mtus().len(), 1);
 }
