@@ -116,10 +116,14 @@ pub struct PairView {
     pub received_age_millis: Option<u64>,
     /// The round-trip time, in microseconds.
     pub rtt_micros: Option<u64>,
+    /// How much round-trip times differ from one probe to the next, in microseconds.
+    pub jitter_micros: u64,
     /// Probes sent.
     pub probes_sent: u64,
     /// Probes without an answer.
     pub probes_lost: u64,
+    /// The largest underlay packet that reaches it, in bytes.
+    pub path_mtu_bytes: Option<u16>,
     /// The largest packet of a tenant that crosses whole, in bytes.
     pub inner_mtu_bytes: Option<u16>,
     /// Bytes of transport messages sent.
@@ -253,8 +257,10 @@ pub(crate) fn pair_views(
             handshake_age_millis: pair.last_handshake.map(millis),
             received_age_millis: pair.last_received.map(millis),
             rtt_micros: pair.rtt.map(micros),
+            jitter_micros: micros(pair.jitter),
             probes_sent: pair.probes_sent,
             probes_lost: pair.probes_lost,
+            path_mtu_bytes: pair.path_mtu,
             inner_mtu_bytes: pair.inner_mtu,
             sent_bytes: pair.sent_bytes,
             received_bytes: pair.received_bytes,

@@ -237,12 +237,24 @@ fn render_drops(text: &mut String, status: &TunnelStatus) {
 
 fn render_pairs(text: &mut String, status: &TunnelStatus) {
     type Value = fn(&tunnel::PairStatus) -> Option<f64>;
-    let families: [(_, _, _, Value); 7] = [
+    let families: [(_, _, _, Value); 9] = [
         (
             "peerway_pair_rtt_seconds",
             "gauge",
             "Round-trip time of the last probe.",
             |pair| pair.rtt.map(|rtt| rtt.as_secs_f64()),
+        ),
+        (
+            "peerway_pair_jitter_seconds",
+            "gauge",
+            "How much round-trip times differ from one probe to the next, smoothed.",
+            |pair| Some(pair.jitter.as_secs_f64()),
+        ),
+        (
+            "peerway_pair_path_mtu_bytes",
+            "gauge",
+            "The largest underlay packet that reaches the other gateway.",
+            |pair| pair.path_mtu.map(f64::from),
         ),
         (
             "peerway_pair_handshake_age_seconds",
@@ -341,6 +353,8 @@ mod tests {
         let mut status = TunnelStatus::default();
         let pair = status.gateways.entry(peer_id()).or_default();
         pair.rtt = Some(Duration::from_micros(1500));
+        pair.jitter = Duration::from_millis(2);
+        pair.path_mtu = Some(1492);
         let peering = status.peerings.entry(peering_key()).or_default();
         peering.sent.count(1000);
         peering.sent_drops.insert("queue_full", 4);
@@ -368,6 +382,14 @@ mod tests {
             ),
             format!(
                 "peerway_pair_rtt_seconds{{gateway=\"{}\"}} 0.0015",
+                peer_id()
+            ),
+            format!(
+                "peerway_pair_jitter_seconds{{gateway=\"{}\"}} 0.002",
+                peer_id()
+            ),
+            format!(
+                "peerway_pair_path_mtu_bytes{{gateway=\"{}\"}} 1492",
                 peer_id()
             ),
             "peerway_gateway_desired_generation 7".to_owned(),

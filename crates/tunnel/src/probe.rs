@@ -93,6 +93,9 @@ pub struct Prober {
     pub answered: Option<Instant>,
     /// The round-trip time of the last answer.
     pub rtt: Option<Duration>,
+    /// How much round-trip times differ from one to the next, smoothed. Source: RFC 3550, section
+    /// 6.4.1, there for one-way times.
+    pub jitter: Duration,
     /// Probes sent.
     pub sent: u64,
     /// Probes that had no answer after a second.
@@ -111,6 +114,7 @@ impl Prober {
             crossed: false,
             answered: None,
             rtt: None,
+            jitter: Duration::ZERO,
             sent: 0,
             lost: 0,
         }
@@ -164,7 +168,10 @@ impl Prober {
         let Some((_, sent)) = slot.take_if(|(number, _)| *number == sequence) else {
             return Answer::Unexpected;
         };
-        self.rtt = Some(now.saturating_duration_since(sent));
+        let rtt = now.saturating_duration_since(sent);
+        if let Some(before) = self.rtt.replace(rtt) {
+            self.jitter = (self.jitter * 15 + rtt.abs_diff(before)) / 16;
+        }
         self.mark(now)
     }
 
@@ -227,6 +234,26 @@ mod tests {
         }
         assert_eq!(prober.lost, 9);
         assert_eq!(prober.answer(last.sequence, now), Answer::Crossed);
+    }
+
+    #[test]
+    fn jitter_is_what_round_trip_times_differ_by() {
+        let start = Instant::now();
+        let mut prober = Prober::new(start, 0);
+        let answer_after = |prober: &mut Prober, millis: u64| {
+            let sent = prober.deadline();
+            let probe = prober.poll(sent, true).unwrap();
+            prober.answer(probe.sequence, sent + Duration::from_millis(millis));
+        };
+        for _ in 0..20 {
+            answer_after(&mut prober, 10);
+        }
+        assert_eq!(prober.jitter, Duration::ZERO);
+        for round in 0..200 {
+            answer_after(&mut prober, 10 + 4 * (round % 2));
+        }
+        let jitter = prober.jitter.as_micros();
+        assert!((3900..=4000).contains(&jitter), "{jitter} us");
     }
 
     proptest! {

@@ -33,10 +33,15 @@ pub struct PairStatus {
     pub last_received: Option<Duration>,
     /// The round-trip time of the last answered probe.
     pub rtt: Option<Duration>,
+    /// How much round-trip times differ from one probe to the next, smoothed.
+    pub jitter: Duration,
     /// Probes sent.
     pub probes_sent: u64,
     /// Probes without an answer after a second.
     pub probes_lost: u64,
+    /// The largest underlay packet that reaches the other one, as far as it was measured; `None`
+    /// before anything is known.
+    pub path_mtu: Option<u16>,
     /// The largest inner packet that crosses whole; `None` when no endpoint is known.
     pub inner_mtu: Option<u16>,
     /// Bytes of transport messages sent, WireGuard's headers included.
@@ -96,8 +101,10 @@ impl Engine {
                 last_handshake: gateway.session.last_handshake(),
                 last_received: age(gateway.last_received),
                 rtt: gateway.prober.rtt,
+                jitter: gateway.prober.jitter,
                 probes_sent: gateway.prober.sent,
                 probes_lost: gateway.prober.lost,
+                path_mtu: gateway.path_mtu.in_force(),
                 inner_mtu: gateway.inner_mtu(),
                 sent_bytes: gateway.sent_bytes,
                 received_bytes: gateway.received_bytes,
