@@ -19,6 +19,10 @@ const MSS: usize = 1350;
 const SUPER_PACKETS: usize = 8;
 
 fn main() {
+    // `cargo test --benches` must not measure.
+    if std::env::args().len() == 1 {
+        return;
+    }
     let rounds = std::env::args()
         .skip(1)
         .find_map(|text| text.parse().ok())

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 
-use super::sites::{HOSTS, Sites};
+use super::sites::Hosts;
 
 const MESSAGE: usize = 64;
 
@@ -22,13 +22,15 @@ pub struct Bulk {
 }
 
 impl Bulk {
-    pub fn start(sites: &Sites, from: usize, flows: usize, control: &str) -> Bulk {
+    pub fn start(hosts: &Hosts, from: usize, flows: usize, control: &str) -> Bulk {
         let to = 1 - from;
-        let listener = sites.in_host(to, || TcpListener::bind((HOSTS[to], 0)).expect("a port"));
+        let listener = hosts.in_host(to, || {
+            TcpListener::bind((hosts.addresses[to], 0)).expect("a port")
+        });
         let address = listener.local_addr().expect("an address");
         let mut pairs = Vec::new();
         for _ in 0..flows {
-            let sender = sites.in_host(from, || connect(address));
+            let sender = hosts.in_host(from, || connect(address));
             SockRef::from(&sender)
                 .set_tcp_congestion(control.as_bytes())
                 .expect("the congestion control");
@@ -98,13 +100,19 @@ pub struct Flood {
 }
 
 impl Flood {
-    pub fn start(sites: &Sites, from: usize, mbps: u32) -> Flood {
+    pub fn start(hosts: &Hosts, from: usize, mbps: u32) -> Flood {
         let to = 1 - from;
         let (socket, sink) = (
-            sites.in_host(from, || UdpSocket::bind((HOSTS[from], 0)).expect("a port")),
-            sites.in_host(to, || UdpSocket::bind((HOSTS[to], 7009)).expect("a port")),
+            hosts.in_host(from, || {
+                UdpSocket::bind((hosts.addresses[from], 0)).expect("a port")
+            }),
+            hosts.in_host(to, || {
+                UdpSocket::bind((hosts.addresses[to], 7009)).expect("a port")
+            }),
         );
-        socket.connect((HOSTS[to], 7009)).expect("a route");
+        socket
+            .connect((hosts.addresses[to], 7009))
+            .expect("a route");
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
@@ -136,8 +144,10 @@ pub struct Requests;
 
 impl Requests {
     /// The round-trip times, sorted.
-    pub fn run(sites: &Sites, duration: Duration) -> Vec<Duration> {
-        let listener = sites.in_host(1, || TcpListener::bind((HOSTS[1], 0)).expect("a port"));
+    pub fn run(hosts: &Hosts, duration: Duration) -> Vec<Duration> {
+        let listener = hosts.in_host(1, || {
+            TcpListener::bind((hosts.addresses[1], 0)).expect("a port")
+        });
         let address = listener.local_addr().expect("an address");
         let echo = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("a connection");
@@ -149,7 +159,7 @@ impl Requests {
                 }
             }
         });
-        let mut stream = sites.in_host(0, || connect(address));
+        let mut stream = hosts.in_host(0, || connect(address));
         stream.set_nodelay(true).expect("no delay");
         let mut message = [7; MESSAGE];
         let (mut latencies, end) = (Vec::new(), Instant::now() + duration);

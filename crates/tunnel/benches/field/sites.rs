@@ -6,16 +6,23 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Instant;
 
-use super::bed::{Bed, in_namespace, ip};
+use crate::bed::{Bed, in_namespace, ip};
 
-pub const HOSTS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 71, 1, 9), Ipv4Addr::new(10, 72, 1, 9)];
 const MTU: &str = "1390";
+/// Features of a link that are off on a cable.
+pub const WIRE: [&str; 6] = ["tso", "off", "gso", "off", "tx-udp-segmentation", "off"];
 const ETHERNET_HEADER: u64 = 14;
 
 /// Engines and hosts, removed at the end.
 pub struct Sites {
     bed: Bed,
-    hosts: [String; 2],
+    pub hosts: Hosts,
+}
+
+/// The two hosts at the ends of a path: their namespaces, each with one interface `eth0`.
+pub struct Hosts {
+    pub names: [String; 2],
+    pub addresses: [Ipv4Addr; 2],
 }
 
 /// What a host has received, and when it was read.
@@ -34,15 +41,25 @@ impl Counted {
 impl Sites {
     pub fn new(tag: &str, mbps: u32) -> Sites {
         let bed = Bed::new(tag, mbps);
-        let hosts = ["hl", "hr"].map(|part| format!("pwt{tag}{part}{}", std::process::id()));
+        let names = ["hl", "hr"].map(|part| format!("pwt{tag}{part}{}", std::process::id()));
+        let addresses = [[10, 71, 1, 9], [10, 72, 1, 9]].map(Ipv4Addr::from);
+        let hosts = Hosts { names, addresses };
         let sites = Sites { bed, hosts };
-        for (site, host) in sites.hosts.iter().enumerate() {
-            sites.add_host(site, host);
+        for site in 0..2 {
+            sites.add_host(site);
         }
         sites
     }
 
-    fn add_host(&self, site: usize, host: &str) {
+    /// Makes the underlay carry only frames of its MTU, as a cable does.
+    pub fn make_wire(&self) {
+        for namespace in &self.bed.hosts.names[..2] {
+            ethtool(namespace, "u0", &WIRE);
+        }
+    }
+
+    fn add_host(&self, site: usize) {
+        let host = self.hosts.names[site].as_str();
         let vpc = self.bed.hosts.names[2 + site].as_str();
         ip(&["netns", "add", host]);
         ip(&["-n", host, "link", "set", "lo", "up"]);
@@ -50,7 +67,7 @@ impl Sites {
             "-n", vpc, "link", "add", "h0", "mtu", MTU, "type", "veth", "peer", "name", "eth0",
             "mtu", MTU, "netns", host,
         ]);
-        let [a, b, ..] = HOSTS[site].octets();
+        let [a, b, ..] = self.hosts.addresses[site].octets();
         let gateway = format!("{a}.{b}.1.1");
         ip(&[
             "-n",
@@ -67,7 +84,7 @@ impl Sites {
             host,
             "addr",
             "add",
-            &format!("{}/24", HOSTS[site]),
+            &format!("{}/24", self.hosts.addresses[site]),
             "dev",
             "eth0",
         ]);
@@ -77,32 +94,8 @@ impl Sites {
             fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("forwarding");
         });
         // Towards the host only whole packets; from it super-packets, as hosts send them.
-        ethtool(
-            vpc,
-            "h0",
-            &["tso", "off", "gso", "off", "tx-udp-segmentation", "off"],
-        );
+        ethtool(vpc, "h0", &WIRE);
         ethtool(host, "eth0", &["gro", "off"]);
-    }
-
-    pub fn in_host<T: Send>(&self, site: usize, body: impl FnOnce() -> T + Send) -> T {
-        in_namespace(&self.hosts[site], body)
-    }
-
-    /// The IP bytes that a host has received.
-    pub fn received(&self, site: usize) -> Counted {
-        self.in_host(site, || {
-            let text = fs::read_to_string("/proc/thread-self/net/dev").expect("counters");
-            let at = Instant::now();
-            let line = text
-                .lines()
-                .find_map(|line| line.trim().strip_prefix("eth0:"));
-            let mut fields = line.expect("eth0").split_whitespace();
-            let mut number = || fields.next().and_then(|field| field.parse::<u64>().ok());
-            let (bytes, packets) = (number().expect("bytes"), number().expect("packets"));
-            let ip_bytes = bytes - packets * ETHERNET_HEADER;
-            Counted { at, ip_bytes }
-        })
     }
 
     /// What a site's shaper dropped: queues full, queues that stood too long.
@@ -124,15 +117,37 @@ impl Sites {
     }
 }
 
-impl Drop for Sites {
+impl Hosts {
+    pub fn in_host<T: Send>(&self, site: usize, body: impl FnOnce() -> T + Send) -> T {
+        in_namespace(&self.names[site], body)
+    }
+
+    /// The IP bytes that a host has received.
+    pub fn received(&self, site: usize) -> Counted {
+        self.in_host(site, || {
+            let text = fs::read_to_string("/proc/thread-self/net/dev").expect("counters");
+            let at = Instant::now();
+            let line = text
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("eth0:"));
+            let mut fields = line.expect("eth0").split_whitespace();
+            let mut number = || fields.next().and_then(|field| field.parse::<u64>().ok());
+            let (bytes, packets) = (number().expect("bytes"), number().expect("packets"));
+            let ip_bytes = bytes - packets * ETHERNET_HEADER;
+            Counted { at, ip_bytes }
+        })
+    }
+}
+
+impl Drop for Hosts {
     fn drop(&mut self) {
-        for host in &self.hosts {
+        for host in &self.names {
             let _ = Command::new("ip").args(["netns", "del", host]).status();
         }
     }
 }
 
-fn ethtool(namespace: &str, link: &str, features: &[&str]) {
+pub fn ethtool(namespace: &str, link: &str, features: &[&str]) {
     let status = Command::new("ip")
         .args(["netns", "exec", namespace, "ethtool", "-K", link])
         .args(features)
