@@ -1,7 +1,10 @@
 //! What callers ask for, freed from any dialect: one struct per use case.
 
 use crate::cidr::CidrBlock;
-use crate::id::{PeeringConnectionId, RouteTableRef, SubnetRef, TaskId, Uin, VpcRef};
+use crate::id::{
+    PeeringConnectionId, RouteItemId, RouteTableId, RouteTableRef, SubnetId, SubnetRef, TaskId,
+    Uin, VpcId, VpcRef,
+};
 use crate::monitor::MonitorQuery;
 use crate::overlay::Bandwidth;
 use crate::peering::{ChargeType, QosLevel};
@@ -44,6 +47,16 @@ pub enum Command {
     RouteCreate(RouteChange),
     /// Removes routes from a table; all or none.
     RouteDelete(RouteChange),
+    /// Removes routes by their ids; all or none.
+    RouteRemove(RouteTargets),
+    /// Puts routes in the place of others; all or none.
+    RouteReplace(RouteReplace),
+    /// Lets traffic follow routes again; all or none.
+    RouteEnable(RouteTargets),
+    /// Keeps routes that no traffic follows; all or none.
+    RouteDisable(RouteTargets),
+    /// Lists routes.
+    RouteList(RouteQuery),
     /// Lists route tables.
     RouteTableList(RouteTableQuery),
     /// Asks for a peering.
@@ -66,6 +79,12 @@ pub enum Command {
     MonitorData(MonitorQuery),
     /// Asks how much the account may have.
     QuotaList(QuotaQuery),
+    /// Asks who the caller is.
+    AccountShow(AccountQuery),
+    /// Lists the regions.
+    RegionList,
+    /// Lists the zones of a region.
+    ZoneList(Region),
 }
 
 impl Command {
@@ -78,10 +97,14 @@ impl Command {
             | Command::SubnetList(_)
             | Command::SubnetGet(_)
             | Command::RouteTableList(_)
+            | Command::RouteList(_)
             | Command::PeeringList(_)
             | Command::TaskResult(_)
             | Command::MonitorData(_)
-            | Command::QuotaList(_) => true,
+            | Command::QuotaList(_)
+            | Command::AccountShow(_)
+            | Command::RegionList
+            | Command::ZoneList(_) => true,
             Command::VpcCreate(_)
             | Command::VpcDelete(_)
             | Command::VpcModify(_)
@@ -94,6 +117,10 @@ impl Command {
             | Command::RouteTableAssociate(_)
             | Command::RouteCreate(_)
             | Command::RouteDelete(_)
+            | Command::RouteRemove(_)
+            | Command::RouteReplace(_)
+            | Command::RouteEnable(_)
+            | Command::RouteDisable(_)
             | Command::PeeringCreate(_)
             | Command::PeeringAccept(_)
             | Command::PeeringReject(_)
@@ -126,13 +153,13 @@ pub struct VpcTarget {
     pub vpc: VpcRef,
 }
 
-/// A new name of a VPC.
+/// A change of a VPC; nothing given, nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VpcModify {
     /// The VPC.
     pub target: VpcTarget,
     /// The new name, not checked yet.
-    pub name: String,
+    pub name: Option<String>,
 }
 
 /// Parameters of one new subnet.
@@ -162,19 +189,19 @@ pub struct SubnetCreate {
 pub struct SubnetTarget {
     /// The VPC's region.
     pub region: Region,
-    /// The VPC.
-    pub vpc: VpcRef,
+    /// The VPC; where it is not given, the one of the caller that has it.
+    pub vpc: Option<VpcRef>,
     /// The subnet.
     pub subnet: SubnetRef,
 }
 
-/// A new name of a subnet.
+/// A change of a subnet; nothing given, nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubnetModify {
     /// The subnet.
     pub target: SubnetTarget,
     /// The new name, not checked yet.
-    pub name: String,
+    pub name: Option<String>,
 }
 
 /// One route table of a VPC.
@@ -182,8 +209,8 @@ pub struct SubnetModify {
 pub struct RouteTableTarget {
     /// The VPC's region.
     pub region: Region,
-    /// The VPC.
-    pub vpc: VpcRef,
+    /// The VPC; where it is not given, the one of the caller that has it.
+    pub vpc: Option<VpcRef>,
     /// The table.
     pub route_table: RouteTableRef,
 }
@@ -221,13 +248,66 @@ pub struct RouteTableAssociate {
     pub subnets: Vec<SubnetRef>,
 }
 
+/// Routes of a table, by their ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTargets {
+    /// The table.
+    pub table: RouteTableTarget,
+    /// At least one; an unknown one is an error.
+    pub routes: Vec<RouteSelector>,
+}
+
+/// Routes of a table and what takes their place, keeping their ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteReplace {
+    /// The table.
+    pub table: RouteTableTarget,
+    /// At least one; an unknown one is an error.
+    pub routes: Vec<(RouteSelector, RouteSpec)>,
+}
+
+/// A route of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteSelector {
+    /// By its id.
+    Id(RouteItemId),
+    /// By its number.
+    Number(u32),
+}
+
+/// Which routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteQuery {
+    /// Where.
+    pub region: Region,
+    /// Only those that each of these admits.
+    pub filters: Vec<RouteFilter>,
+    /// The part. Routes are in the order of their tables' creation, then in that of their own.
+    pub paging: Paging,
+}
+
+/// Admits routes that match one of its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteFilter {
+    /// By VPC; an unknown one matches nothing.
+    Vpcs(Vec<VpcId>),
+    /// By route table; an unknown one matches nothing.
+    Tables(Vec<RouteTableId>),
+    /// By the next hop's id.
+    NextHops(Vec<String>),
+    /// By a part of the description.
+    DescriptionParts(Vec<String>),
+    /// By the beginning of the destination, as it is written.
+    DestinationStarts(Vec<String>),
+}
+
 /// Routes to add to or remove from a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteChange {
     /// The VPC's region.
     pub region: Region,
-    /// The VPC.
-    pub vpc: VpcRef,
+    /// The VPC; where it is not given, the one of the caller that has it.
+    pub vpc: Option<VpcRef>,
     /// The table.
     pub route_table: RouteTableRef,
     /// At least one.
@@ -245,6 +325,8 @@ pub struct RouteSpec {
     pub next_hop: String,
     /// What it is for, not checked yet.
     pub description: Option<String>,
+    /// Whether traffic follows it.
+    pub is_enabled: bool,
 }
 
 /// Parameters of a new peering.
@@ -366,6 +448,10 @@ pub struct VpcQuery {
     pub vpc: Option<VpcRef>,
     /// Only those whose name contains this.
     pub name: Option<String>,
+    /// Only these, unless empty; an unknown one is an error.
+    pub only: Vec<VpcId>,
+    /// Only those that each of these admits.
+    pub filters: Vec<VpcFilter>,
     /// The order.
     pub order: Order,
     /// The part.
@@ -385,6 +471,10 @@ pub struct SubnetQuery {
     pub name: Option<String>,
     /// Only those in one of these zones, unless empty.
     pub zones: Vec<Zone>,
+    /// Only these, unless empty; an unknown one is an error.
+    pub only: Vec<SubnetId>,
+    /// Only those that each of these admits.
+    pub filters: Vec<SubnetFilter>,
     /// The order.
     pub order: Order,
     /// The part.
@@ -402,6 +492,10 @@ pub struct RouteTableQuery {
     pub route_table: Option<RouteTableRef>,
     /// Only those whose name contains this.
     pub name: Option<String>,
+    /// Only these, unless empty; an unknown one is an error.
+    pub only: Vec<RouteTableId>,
+    /// Only those that each of these admits.
+    pub filters: Vec<RouteTableFilter>,
     /// The order.
     pub order: Order,
     /// The part.
@@ -423,10 +517,72 @@ pub struct PeeringQuery {
     pub state: Option<PeeringStateFilter>,
     /// Only those that lead to this kind of network.
     pub network: Option<NetworkKind>,
+    /// Only those that each of these admits.
+    pub filters: Vec<PeeringFilter>,
     /// The order.
     pub order: Order,
     /// The part.
     pub paging: Paging,
+}
+
+/// Admits VPCs that match one of its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VpcFilter {
+    /// By id; an unknown one matches nothing.
+    Ids(Vec<VpcId>),
+    /// By a part of the name.
+    NameParts(Vec<String>),
+    /// By block, as it is written.
+    Cidrs(Vec<String>),
+    /// By a property that no VPC has.
+    Nothing,
+}
+
+/// Admits subnets that match one of its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubnetFilter {
+    /// By id; an unknown one matches nothing.
+    Ids(Vec<SubnetId>),
+    /// By VPC; an unknown one matches nothing.
+    Vpcs(Vec<VpcId>),
+    /// By a part of the name.
+    NameParts(Vec<String>),
+    /// By block, as it is written.
+    Cidrs(Vec<String>),
+    /// By the name of the zone.
+    Zones(Vec<String>),
+    /// By a property that no subnet has.
+    Nothing,
+}
+
+/// Admits route tables that match one of its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteTableFilter {
+    /// By id; an unknown one matches nothing.
+    Ids(Vec<RouteTableId>),
+    /// By VPC; an unknown one matches nothing.
+    Vpcs(Vec<VpcId>),
+    /// By a part of the name.
+    NameParts(Vec<String>),
+    /// By whether it came with its VPC.
+    Default(bool),
+    /// By whether it has a route to a peering connection.
+    ToPeerings,
+    /// By a property that no route table has.
+    Nothing,
+}
+
+/// Admits peerings that match one of its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeeringFilter {
+    /// By id; an unknown one matches nothing.
+    Ids(Vec<PeeringConnectionId>),
+    /// By the VPC at either end, the other account's included.
+    Ends(Vec<VpcId>),
+    /// By state.
+    States(Vec<PeeringStateFilter>),
+    /// By the whole name.
+    Names(Vec<String>),
 }
 
 /// What a peering leads to.
@@ -455,6 +611,15 @@ pub enum PeeringStateFilter {
     Failed,
     /// Stopped because its payment is overdue.
     Isolated,
+}
+
+/// What is asked of the caller's account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountQuery {
+    /// Who signed: the account, or one of its sub-accounts.
+    pub signer: Uin,
+    /// Of the sub-accounts only these, unless empty; an unknown one is left out.
+    pub only: Vec<Uin>,
 }
 
 /// Which quotas of an account in a region.

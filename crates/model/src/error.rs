@@ -22,6 +22,9 @@ pub enum DomainError {
     /// No such route table in the VPC.
     #[error("route table {0} not found")]
     RouteTableNotFound(String),
+    /// No such route in the table.
+    #[error("route {0} not found")]
+    RouteNotFound(String),
     /// No such peering connection, or not the caller's, or not of this kind or region.
     #[error("peering connection {0} not found")]
     PeeringNotFound(String),

@@ -92,12 +92,24 @@ unified_ids! {
     GatewayId, "gw-", "gateway";
     /// A peering connection.
     PeeringConnectionId, "pcx-", "peering connection";
+    /// A route of a route table.
+    RouteItemId, "rti-", "route";
     /// A route table.
     RouteTableId, "rtb-", "route table";
     /// A subnet.
     SubnetId, "subnet-", "subnet";
     /// A VPC.
     VpcId, "vpc-", "VPC";
+}
+
+impl RouteItemId {
+    /// The route's number, for callers that know routes by number: never 0, and unique in a table,
+    /// because no table is given two ids of one number.
+    pub fn number(self) -> u32 {
+        // FNV-1a, 32 bits.
+        let mix = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        self.0.iter().fold(0x811c_9dc5, mix).max(1)
+    }
 }
 
 macro_rules! legacy_ids {

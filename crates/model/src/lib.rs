@@ -37,8 +37,8 @@ pub use error::DomainError;
 pub use gateway::{Gateway, JoinToken, Tombstone};
 pub use id::{
     AppId, GatewayId, Generation, IdError, LegacyRouteTableId, LegacySubnetId, LegacyVpcId,
-    PeeringConnectionId, RouteTableId, RouteTableRef, SubnetId, SubnetRef, TaskId, Uin, VpcId,
-    VpcRef,
+    PeeringConnectionId, RouteItemId, RouteTableId, RouteTableRef, SubnetId, SubnetRef, TaskId,
+    Uin, VpcId, VpcRef,
 };
 pub use ipv6::{Ipv6Block, Ipv6BlockError};
 pub use name::{Description, Name, NameError};

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::command::{QuotaKind, RouteSpec};
-use crate::id::{AppId, PeeringConnectionId, TaskId};
+use crate::id::{AppId, PeeringConnectionId, RouteTableId, SubnetId, TaskId, Uin};
 use crate::monitor::MonitorData;
 use crate::peering::PeeringConnection;
+use crate::region::Region;
 use crate::task::Task;
-use crate::vpc::{RouteTable, Subnet, Vpc};
+use crate::time::UnixMillis;
+use crate::vpc::{Route, RouteTable, Subnet, Vpc};
 
 /// The answer of a use case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,17 @@ pub enum Outcome {
         /// Its routes as they were asked for.
         routes: Vec<RouteSpec>,
     },
+    /// Routes of a table were added, removed or changed.
+    RoutesChanged {
+        /// The table as it is afterwards.
+        route_table: RouteTable,
+        /// The routes that were removed, or as they were before.
+        old: Vec<Route>,
+        /// The routes that were added, or as they are now.
+        new: Vec<Route>,
+    },
+    /// A part of a list of routes.
+    Routes(Page<RouteView>),
     /// A part of a list of route tables.
     RouteTables(Page<RouteTableView>),
     /// A part of a list of peerings.
@@ -54,8 +67,27 @@ pub enum Outcome {
     MonitorData(MonitorData),
     /// How much the account may have, in the order that it was asked for.
     Quotas(Vec<(QuotaKind, u32)>),
+    /// Who the caller is.
+    Account(AccountView),
+    /// Every region there is.
+    Regions,
+    /// Every zone of a region.
+    Zones(Region),
     /// It is done and there is nothing to tell.
     Done,
+}
+
+/// An account as it sees itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountView {
+    /// The account number.
+    pub uin: Uin,
+    /// The application number.
+    pub app_id: AppId,
+    /// Who signed: the account, or one of its sub-accounts.
+    pub signer: Uin,
+    /// Its sub-accounts, with the name and the time of creation of each.
+    pub sub_accounts: Vec<(Uin, String, UnixMillis)>,
 }
 
 /// A part of a list.
@@ -106,6 +138,15 @@ pub struct SubnetView {
     pub hosts: u64,
 }
 
+/// A route with its surroundings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteView {
+    /// The route.
+    pub route: Route,
+    /// Its table.
+    pub route_table: RouteTableId,
+}
+
 /// A route table with its surroundings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteTableView {
@@ -113,8 +154,8 @@ pub struct RouteTableView {
     pub route_table: RouteTable,
     /// Its VPC.
     pub vpc: Vpc,
-    /// How many subnets use it.
-    pub subnets: u64,
+    /// The subnets that use it.
+    pub subnets: Vec<SubnetId>,
 }
 
 /// A peering with what is shown of its two accounts.

@@ -110,6 +110,13 @@ impl FromStr for Region {
 pub struct Zone(pub u32);
 
 impl Zone {
+    /// The zones of a region that lists tell: those of the first numbers. Others can be named as well,
+    /// because nothing depends on the zone.
+    pub fn listed(region: Region) -> impl Iterator<Item = Zone> {
+        const LISTED: u32 = 7;
+        (1..=LISTED).map(move |index| Zone(region.zone_prefix() * 100_000 + index))
+    }
+
     /// The zone's name in a region, such as `ap-guangzhou-2`. Documented samples pair zones of one
     /// region with VPCs of another, so the region is taken from the subnet, not from the number.
     pub fn name(self, region: Region) -> String {

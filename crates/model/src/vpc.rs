@@ -2,8 +2,8 @@
 
 use crate::cidr::CidrBlock;
 use crate::id::{
-    LegacyRouteTableId, LegacySubnetId, LegacyVpcId, PeeringConnectionId, RouteTableId, SubnetId,
-    Uin, VpcId,
+    LegacyRouteTableId, LegacySubnetId, LegacyVpcId, PeeringConnectionId, RouteItemId,
+    RouteTableId, SubnetId, Uin, VpcId,
 };
 use crate::name::{Description, Name};
 use crate::region::{Region, Zone};
@@ -114,12 +114,16 @@ pub enum RouteTableKind {
 /// A custom route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
+    /// Its id; neither it nor its number is another route's of the table.
+    pub id: RouteItemId,
     /// Where it leads.
     pub destination: CidrBlock,
     /// By which way.
     pub next_hop: NextHop,
     /// What its owner says it is for.
     pub description: Option<Description>,
+    /// Whether traffic follows it.
+    pub is_enabled: bool,
 }
 
 /// The next hop of a custom route. Peering connections are the only kind that Peerway carries.
@@ -130,9 +134,10 @@ pub enum NextHop {
 }
 
 impl RouteTable {
-    /// The peerings that the table's routes lead to, with their destinations.
+    /// The peerings that the table's enabled routes lead to, with their destinations.
     pub fn peering_routes(&self) -> impl Iterator<Item = (CidrBlock, PeeringConnectionId)> + '_ {
-        self.routes.iter().map(|route| match route.next_hop {
+        let enabled = self.routes.iter().filter(|route| route.is_enabled);
+        enabled.map(|route| match route.next_hop {
             NextHop::Peering(peering) => (route.destination, peering),
         })
     }

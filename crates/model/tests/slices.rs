@@ -7,8 +7,9 @@ use model::slice::{GatewaySlice, PeerEnd};
 use model::testing::{self, MemoryWorld};
 use model::{
     Gateway, GatewayId, Generation, LegacyRouteTableId, LegacySubnetId, Name, NextHop,
-    PeeringConnection, PeeringState, PublicKey, Region, Route, RouteTable, RouteTableId,
-    RouteTableKind, Side, Subnet, SubnetId, UnixMillis, Vpc, Zone, has_route, slice_of,
+    PeeringConnection, PeeringState, PublicKey, Region, Route, RouteItemId, RouteTable,
+    RouteTableId, RouteTableKind, Side, Subnet, SubnetId, UnixMillis, Vpc, Zone, has_route,
+    slice_of,
 };
 use proptest::prelude::*;
 
@@ -58,6 +59,8 @@ impl Builder {
             routes: routes
                 .iter()
                 .map(|(destination, peering)| Route {
+                    id: RouteItemId::from_entropy(u64::from(peering.vni.get())),
+                    is_enabled: true,
                     destination: destination.parse().unwrap(),
                     next_hop: NextHop::Peering(peering.id),
                     description: None,

@@ -68,7 +68,7 @@ impl Telemetry {
     }
 
     /// Counts an answered call.
-    pub fn request(&self, action: &'static str, code: i32, took: Duration) {
+    pub fn request(&self, action: &'static str, code: impl std::fmt::Display, took: Duration) {
         let action = Label::from_static_parts("action", action);
         let code = Label::new("code", code.to_string());
         let counted = Key::from_parts("peerway_api_requests_total", vec![action.clone(), code]);

@@ -84,6 +84,9 @@ pub enum ApiError {
     /// No such action.
     #[error("action [{0}] is not supported here; check its spelling and the host of the product")]
     UnknownAction(String),
+    /// The request would have succeeded, and changed nothing because that was asked for.
+    #[error("the request would have succeeded; nothing was changed")]
+    DryRun,
     /// A fault of the server; what it was is in its log, not here.
     #[error("internal error; the server's log tells more")]
     Internal,
@@ -131,6 +134,7 @@ impl ApiError {
             ApiError::TooManyRequests(_) => (4400, "InvalidRequest.LimitExceeded"),
             ApiError::Expired { .. } | ApiError::Replay => (4500, "InvalidRequest.ReplayAttack"),
             ApiError::Protocol => (4600, "InvalidRequest.UnsupportedProtocol"),
+            ApiError::DryRun => (5100, invented::DRY_RUN),
             ApiError::Internal => (6000, "InternalError"),
             ApiError::UnknownAction(_) => (6100, "InvalidAction.NotFound"),
             ApiError::Unavailable => (6200, "ServiceUnavailable"),
@@ -145,6 +149,7 @@ fn domain_code(error: &DomainError) -> (i32, &'static str) {
         DomainError::VpcNotFound { .. } => (4000, "InvalidVpc.NotFound"),
         DomainError::SubnetNotFound(_) => (4000, "InvalidSubnet.NotFound"),
         DomainError::RouteTableNotFound(_) => (4000, "InvalidRouteTableId.NotFound"),
+        DomainError::RouteNotFound(_) => (4000, invented::ROUTE_NOT_FOUND),
         DomainError::PeeringNotFound(_) => (4000, "InvalidPeeringConnection.NotFound"),
         DomainError::TaskNotFound(_) => (5000, invented::TASK_NOT_FOUND),
         DomainError::ZoneNotFound(_) => (4000, "InvalidZone.NotFound"),

@@ -19,3 +19,10 @@ pub const TASK_FAILED: i32 = 5100;
 /// The symbolic code for a route table that cannot be deleted, because it is the default one or in
 /// use. The page of the action has none.
 pub const ROUTE_TABLE_CANNOT_DELETE: &str = "InvalidRouteTableId.CannotDelete";
+
+/// The symbolic code for a route that a table does not have. Routes have no ids in the legacy API, so
+/// nothing there can ask for one.
+pub const ROUTE_NOT_FOUND: &str = "InvalidRoute.NotFound";
+
+/// The symbolic code of a request that was only tried out, as API 3.0 names it; code 5100.
+pub const DRY_RUN: &str = "DryRunOperation";

@@ -4,7 +4,7 @@
 //! [`parse_command`] then reads the parameters of the action. Names and meaning: legacy VPC API,
 //! documents 215/4772 and the pages of the actions.
 
-use model::{Command, Region, RegionError};
+use model::{Bandwidth, Command, Region, RegionError};
 
 use super::action;
 use super::error::ApiError;
@@ -29,6 +29,31 @@ pub enum AllowedBandwidths {
     Any,
     /// Those of the vendor's page: 10, 20, 50, 100, 200, 500 and 1000.
     DocumentedSet,
+}
+
+/// The bandwidths of the vendor's page, in Mbps.
+pub const DOCUMENTED_BANDWIDTHS_MBPS: [u32; 7] = [10, 20, 50, 100, 200, 500, 1000];
+
+impl Limits {
+    /// The bandwidth of so many Mbps, if it is allowed; if not, why.
+    pub(super) fn bandwidth(&self, mbps: u32) -> Result<Bandwidth, String> {
+        let ceiling = self.bandwidth_ceiling_mbps;
+        if mbps > ceiling {
+            return Err(format!("it is {mbps} Mbps, at most {ceiling} is allowed"));
+        }
+        let is_allowed = match self.bandwidths {
+            AllowedBandwidths::Any => true,
+            AllowedBandwidths::DocumentedSet => {
+                mbps == 0 || DOCUMENTED_BANDWIDTHS_MBPS.contains(&mbps)
+            }
+        };
+        if !is_allowed {
+            return Err(format!(
+                "it is not one of {DOCUMENTED_BANDWIDTHS_MBPS:?} Mbps"
+            ));
+        }
+        Ok(Bandwidth::from_mbps(mbps))
+    }
 }
 
 impl Default for Limits {

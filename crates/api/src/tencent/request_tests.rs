@@ -301,13 +301,14 @@ fn routes_lead_to_peerings_and_their_destinations_may_have_host_bits() {
                  &routeSet.0.nextHub=pcx-6gw5wvmk";
     let expected = RouteChange {
         region: Region::Guangzhou,
-        vpc: "vpc-amhnnao5".parse().unwrap(),
+        vpc: Some("vpc-amhnnao5".parse().unwrap()),
         route_table: "gz_rtb_8755".parse().unwrap(),
         routes: vec![RouteSpec {
             destination: "10.1.0.0/16".parse().unwrap(),
             given_destination: "10.1.2.3/16".into(),
             next_hop: "pcx-6gw5wvmk".into(),
             description: None,
+            is_enabled: true,
         }],
     };
     assert_eq!(command(query), Command::RouteCreate(expected.clone()));
@@ -349,7 +350,7 @@ fn networks_are_changed_and_deleted_by_either_id() {
         command(&format!("Action=ModifyVpcAttribute&{query}&vpcName=a")),
         Command::VpcModify(VpcModify {
             target,
-            name: "a".into()
+            name: Some("a".into()),
         })
     );
     assert_eq!(
@@ -362,7 +363,7 @@ fn networks_are_changed_and_deleted_by_either_id() {
     );
     let target = SubnetTarget {
         region,
-        vpc,
+        vpc: Some(vpc),
         subnet: "subnet-3lzrkspo".parse().unwrap(),
     };
     let query = format!("{query}&subnetId=subnet-3lzrkspo");
@@ -374,7 +375,7 @@ fn networks_are_changed_and_deleted_by_either_id() {
         command(&format!("Action=ModifySubnetAttribute&{query}&subnetName=")),
         Command::SubnetModify(SubnetModify {
             target,
-            name: String::new()
+            name: Some(String::new()),
         })
     );
     for name in ["vpcId", "unVpcId", "unvpcid"] {
@@ -413,7 +414,7 @@ const TABLE: &str = "Region=gz&vpcId=gz_vpc_226&routeTableId=gz_rtb_8755";
 fn table() -> RouteTableTarget {
     RouteTableTarget {
         region: Region::Guangzhou,
-        vpc: "gz_vpc_226".parse().unwrap(),
+        vpc: Some("gz_vpc_226".parse().unwrap()),
         route_table: "gz_rtb_8755".parse().unwrap(),
     }
 }
@@ -428,6 +429,7 @@ fn route_tables_are_made_with_or_without_routes_and_changed_in_part() {
         given_destination: "121.0.23.51/16".into(),
         next_hop: "pcx-6gw5wvmk".into(),
         description: Some("out".into()),
+        is_enabled: true,
     }];
     let created = |routes| {
         Command::RouteTableCreate(RouteTableCreate {
@@ -519,6 +521,7 @@ fn lists_have_documented_defaults_and_bounds() {
             name: None,
             state,
             network,
+            filters: Vec::new(),
             order,
             paging,
         })

@@ -65,7 +65,8 @@ impl From<&Caller> for Who {
 /// How something ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Ending {
-    /// The answer's `code`; of an operator's call the HTTP status, or 0.
+    /// The answer's `code`; of an operator's call the HTTP status, or 0. API 3.0 has no numbers: 0 for
+    /// a success and 1 for a refusal.
     pub code: i32,
     /// The answer's `codeDesc`; `Success` or `Refused` for an operator's call.
     pub code_desc: String,
@@ -92,7 +93,7 @@ impl Ending {
 
 /// The parameters that are repeated in entries; with a list's index, as `routeSet.0.nextHub`, they
 /// count as well. Everything else could be anything.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 30] = [
     "bandwidth",
     "chargeType",
     "cidrBlock",
@@ -108,6 +109,22 @@ const KNOWN: [&str; 15] = [
     "subnetId",
     "vpcId",
     "zoneId",
+    // The spellings of API 3.0.
+    "Bandwidth",
+    "ChargeType",
+    "CidrBlock",
+    "DestinationCidrBlock",
+    "DestinationRegion",
+    "DestinationUin",
+    "DestinationVpcId",
+    "GatewayId",
+    "PeeringConnectionId",
+    "RouteId",
+    "RouteTableId",
+    "SourceVpcId",
+    "SubnetId",
+    "VpcId",
+    "Zone",
 ];
 
 /// The most parameters in one entry.

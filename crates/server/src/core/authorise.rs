@@ -16,7 +16,7 @@ use model::{
 };
 
 use super::Core;
-use super::vpc::vpc_of;
+use super::vpc::{owned_vpc, vpc_of};
 use crate::catalog::Catalog;
 
 /// Who makes a request, as known by the key that signed it.
@@ -112,6 +112,8 @@ impl Core {
 /// An action's name in policies.
 pub(crate) fn policy_action(action: &str) -> String {
     match action {
+        // A dialect of several products gives the whole name.
+        action if action.starts_with("name/") => action.to_owned(),
         "GetMonitorData" => format!("name/monitor:{action}"),
         action => format!("name/vpc:{action}"),
     }
@@ -142,9 +144,13 @@ impl<'a> Named<'a> {
             Command::QuotaList(query) => self.all(query.region),
             Command::SubnetList(query) => self.all(query.region),
             Command::RouteTableList(query) => self.all(query.region),
+            Command::RouteList(query) => self.all(query.region),
+            Command::ZoneList(region) => self.all(*region),
             Command::PeeringList(query) => self.all(query.region),
             Command::MonitorData(query) => self.peering(query.region, query.peering, None),
-            Command::TaskResult(_) => self.resources.push(Resource::all(self.account, None)),
+            Command::AccountShow(_) | Command::RegionList | Command::TaskResult(_) => {
+                self.resources.push(Resource::all(self.account, None));
+            }
             Command::VpcCreate(ask) => self.any(ask.region, "vpc"),
             Command::VpcDelete(target) | Command::VpcGet(target) => {
                 self.vpc(target.region, target.vpc);
@@ -169,9 +175,16 @@ impl<'a> Named<'a> {
                 }
             }
             Command::RouteCreate(ask) | Command::RouteDelete(ask) => {
-                self.vpc(ask.region, ask.vpc);
-                self.route_table(ask.region, ask.route_table);
+                self.route_table_in(RouteTableTarget {
+                    region: ask.region,
+                    vpc: ask.vpc,
+                    route_table: ask.route_table,
+                });
             }
+            Command::RouteRemove(ask) | Command::RouteEnable(ask) | Command::RouteDisable(ask) => {
+                self.route_table_in(ask.table);
+            }
+            Command::RouteReplace(ask) => self.route_table_in(ask.table),
             Command::PeeringCreate(ask) => self.peering_create(ask),
             Command::PeeringAccept(ask) | Command::PeeringReject(ask) => {
                 self.peering(ask.region, ask.peering, Some(Side::Accepter));
@@ -226,7 +239,14 @@ impl<'a> Named<'a> {
     }
 
     fn subnet_in(&mut self, target: SubnetTarget) {
-        self.vpc(target.region, target.vpc);
+        let of_subnet = || {
+            let subnet = self.catalog.subnet_by_ref(target.subnet)?;
+            owned_vpc(self.catalog, self.account, target.region, subnet.vpc)
+        };
+        let vpc = target.vpc.or_else(|| of_subnet().map(|vpc| vpc.id.into()));
+        if let Some(vpc) = vpc {
+            self.vpc(target.region, vpc);
+        }
         self.subnet(target.region, target.subnet);
     }
 
@@ -243,7 +263,14 @@ impl<'a> Named<'a> {
     }
 
     fn route_table_in(&mut self, target: RouteTableTarget) {
-        self.vpc(target.region, target.vpc);
+        let of_table = || {
+            let table = self.catalog.route_table_by_ref(target.route_table)?;
+            owned_vpc(self.catalog, self.account, target.region, table.vpc)
+        };
+        let vpc = target.vpc.or_else(|| of_table().map(|vpc| vpc.id.into()));
+        if let Some(vpc) = vpc {
+            self.vpc(target.region, vpc);
+        }
         self.route_table(target.region, target.route_table);
     }
 

@@ -1,24 +1,30 @@
 //! Reads: lists with filters, order and parts, and how far a task is. All are answered from one
 //! catalog.
 
+mod filter;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use model::command::{
-    Direction, NetworkKind, Order, Paging, PeeringQuery, PeeringStateFilter, QuotaKind, QuotaQuery,
-    RouteTableQuery, SubnetQuery, SubnetTarget, VpcQuery, VpcTarget,
+    AccountQuery, Direction, NetworkKind, Order, Paging, PeeringQuery, PeeringStateFilter,
+    QuotaKind, QuotaQuery, RouteQuery, RouteTableQuery, SubnetQuery, SubnetTarget, VpcQuery,
+    VpcTarget,
 };
-use model::outcome::{Page, PeeringView, RouteTableView, SubnetView, VpcDetail, VpcView};
+use model::outcome::{
+    AccountView, Page, PeeringView, RouteTableView, RouteView, SubnetView, VpcDetail, VpcView,
+};
 use model::{
-    DomainError, Outcome, PeeringConnection, PeeringState, Region, RouteTable, TaskId, Uin,
+    DomainError, Outcome, PeeringConnection, PeeringState, Region, Route, RouteTable, TaskId, Uin,
     UnixMillis, Vpc, VpcRef, World,
 };
 
 use super::hosts::Hosts;
-use super::subnet::subnet_of;
+use super::subnet::subnet_target;
 use super::vpc::vpc_of;
 use crate::catalog::Catalog;
 use crate::error::UseCaseError;
+use filter::all_admit;
 
 /// What reads are answered from, and for whom.
 pub(super) struct Lists<'a> {
@@ -30,10 +36,15 @@ pub(super) struct Lists<'a> {
 impl Lists<'_> {
     /// Lists VPCs of the caller.
     pub(super) fn vpcs(&self, query: &VpcQuery) -> Result<Outcome, UseCaseError> {
+        let of = only(&query.only, &|id| {
+            let (region, id) = (query.region, VpcRef::Unified(id));
+            vpc_of(self.catalog, self.caller, region, id).map(drop)
+        })?;
         let found = self
             .candidates(query.region, query.vpc)?
             .into_iter()
             .filter(|vpc| contains(vpc.name.as_str(), query.name.as_deref()))
+            .filter(|vpc| of(vpc.id) && all_admit(&query.filters, *vpc))
             .collect();
         let page = page(found, query.order, query.paging, |vpc: &&Vpc| {
             (vpc.name.as_str(), vpc.created_at, vpc.id)
@@ -92,8 +103,17 @@ impl Lists<'_> {
                 return Err(DomainError::SubnetNotFound(wanted.to_string()).into());
             }
         }
+        let of = only(&query.only, &|id| {
+            let mut seen = found.iter();
+            match seen.any(|view| view.subnet.id == id) {
+                true => Ok(()),
+                false => Err(DomainError::SubnetNotFound(id.to_string())),
+            }
+        })?;
         found.retain(|view| {
             contains(view.subnet.name.as_str(), query.name.as_deref())
+                && of(view.subnet.id)
+                && all_admit(&query.filters, view)
                 && (query.zones.is_empty() || query.zones.contains(&view.subnet.zone))
         });
         let page = page(found, query.order, query.paging, |view| {
@@ -105,8 +125,8 @@ impl Lists<'_> {
 
     /// One subnet of the caller.
     pub(super) fn subnet(&self, target: SubnetTarget) -> Result<Outcome, UseCaseError> {
-        let vpc = vpc_of(self.catalog, self.caller, target.region, target.vpc)?;
-        let id = subnet_of(self.catalog, vpc, target.subnet)?.id;
+        let (vpc, subnet) = subnet_target(self.catalog, self.caller, target)?;
+        let id = subnet.id;
         let mut views = self.subnets_of(vpc);
         let view = views
             .find(|view| view.subnet.id == id)
@@ -139,13 +159,68 @@ impl Lists<'_> {
                 return Err(DomainError::RouteTableNotFound(wanted.to_string()).into());
             }
         }
-        found.retain(|(table, _)| contains(table.name.as_str(), query.name.as_deref()));
+        let of = only(&query.only, &|id| {
+            let mut seen = found.iter();
+            match seen.any(|(table, _)| table.id == id) {
+                true => Ok(()),
+                false => Err(DomainError::RouteTableNotFound(id.to_string())),
+            }
+        })?;
+        found.retain(|(table, _)| {
+            contains(table.name.as_str(), query.name.as_deref())
+                && of(table.id)
+                && all_admit(&query.filters, *table)
+        });
         let page = page(found, query.order, query.paging, |(table, _)| {
             (table.name.as_str(), table.created_at, table.id)
         });
         Ok(Outcome::RouteTables(
             page.map(|(table, vpc)| self.route_table_view(table, vpc)),
         ))
+    }
+
+    /// The caller's account.
+    pub(super) fn account(&self, query: &AccountQuery) -> Result<Outcome, UseCaseError> {
+        let account = self.catalog.account(self.caller).ok_or_else(|| {
+            let caller = self.caller;
+            UseCaseError::Internal(format!("there is no account {caller}"))
+        })?;
+        let own = self.catalog.sub_accounts();
+        let own = own.filter(|sub_account| sub_account.owner == self.caller);
+        let wanted = own.filter(|one| query.only.is_empty() || query.only.contains(&one.uin));
+        Ok(Outcome::Account(AccountView {
+            uin: account.uin,
+            app_id: account.app_id,
+            signer: query.signer,
+            sub_accounts: wanted
+                .map(|one| (one.uin, one.name.clone(), one.created_at))
+                .collect(),
+        }))
+    }
+
+    /// Lists routes of the caller.
+    pub(super) fn routes(&self, query: &RouteQuery) -> Outcome {
+        let vpcs = self.catalog.vpcs_of(self.caller, query.region);
+        let mut tables: Vec<&RouteTable> = vpcs
+            .flat_map(|vpc| self.catalog.route_tables_of(vpc.id))
+            .collect();
+        tables.sort_unstable_by_key(|table| (table.created_at, table.id));
+        let routes = tables.into_iter().flat_map(|table| {
+            let routes = table.routes.iter();
+            routes.map(move |route| (table, route))
+        });
+        let found: Vec<(&RouteTable, &Route)> = routes
+            .filter(|one| all_admit(&query.filters, one))
+            .collect();
+        Outcome::Routes(Page {
+            total: found.len() as u64,
+            items: part(found.into_iter(), query.paging)
+                .map(|(table, route)| RouteView {
+                    route: route.clone(),
+                    route_table: table.id,
+                })
+                .collect(),
+        })
     }
 
     fn route_table_view(&self, table: &RouteTable, vpc: &Vpc) -> RouteTableView {
@@ -155,7 +230,8 @@ impl Lists<'_> {
             vpc: vpc.clone(),
             subnets: subnets
                 .filter(|(subnet, _)| subnet.route_table == table.id)
-                .count() as u64,
+                .map(|(subnet, _)| subnet.id)
+                .collect(),
         }
     }
 
@@ -177,6 +253,7 @@ impl Lists<'_> {
                 && query
                     .state
                     .is_none_or(|state| state == filter_of(&peering.state))
+                && all_admit(&query.filters, &***peering)
         };
         let is_seen =
             |peering: &&Arc<PeeringConnection>| peering.is_visible_in(caller, query.region);
@@ -200,8 +277,9 @@ impl Lists<'_> {
                 .collect(),
             (None, None) => {
                 let (total, visible) = catalog.visible_peerings(caller, query.region);
-                if query.name.is_none() && query.state.is_none() && query.order == Order::CreateTime
-                {
+                let is_whole =
+                    query.name.is_none() && query.state.is_none() && query.filters.is_empty();
+                if is_whole && query.order == Order::CreateTime {
                     // The index has this order and this total: nothing is collected or sorted.
                     let items = match query.paging.direction {
                         Direction::Ascending => part(visible, query.paging).map(view).collect(),
@@ -251,6 +329,16 @@ impl Lists<'_> {
             None => Ok(self.catalog.vpcs_of(self.caller, region).collect()),
         }
     }
+}
+
+/// Which ids a list of wanted ones admits: all when it is empty. Each wanted one has to be there.
+fn only<I: Copy + Eq>(
+    wanted: &[I],
+    check: &dyn Fn(I) -> Result<(), DomainError>,
+) -> Result<impl Fn(I) -> bool + use<I>, DomainError> {
+    wanted.iter().try_for_each(|id| check(*id))?;
+    let wanted = wanted.to_vec();
+    Ok(move |id| wanted.is_empty() || wanted.contains(&id))
 }
 
 fn contains(name: &str, part: Option<&str>) -> bool {

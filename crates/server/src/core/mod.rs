@@ -204,6 +204,16 @@ impl Core {
             .await
     }
 
+    /// What would come of a command that changes something: every check is made, and nothing is written.
+    /// A competing change may still make it fail.
+    ///
+    /// # Errors
+    /// As [`Core::execute`].
+    pub fn rehearse(&self, caller: Uin, command: &Command) -> Result<Outcome, UseCaseError> {
+        let catalog = self.catalog();
+        self.write(&mut Draft::new(&catalog), caller, command)
+    }
+
     /// Answers a command that changes nothing; `None` for any other.
     async fn read(&self, caller: Uin, command: &Command) -> Option<Result<Outcome, UseCaseError>> {
         let catalog = self.catalog();
@@ -219,9 +229,13 @@ impl Core {
             Command::SubnetList(query) => lists.subnets(query),
             Command::SubnetGet(target) => lists.subnet(*target),
             Command::RouteTableList(query) => lists.route_tables(query),
+            Command::RouteList(query) => Ok(lists.routes(query)),
             Command::PeeringList(query) => lists.peerings(query),
             Command::TaskResult(task) => lists.task(*task),
             Command::QuotaList(query) => Ok(lists.quotas(query)),
+            Command::AccountShow(query) => lists.account(query),
+            Command::RegionList => Ok(Outcome::Regions),
+            Command::ZoneList(region) => Ok(Outcome::Zones(*region)),
             Command::MonitorData(query) => {
                 let now = self.now();
                 monitor::data(&catalog, &self.history, caller, query, now).await
@@ -238,6 +252,10 @@ impl Core {
             | Command::RouteTableAssociate(_)
             | Command::RouteCreate(_)
             | Command::RouteDelete(_)
+            | Command::RouteRemove(_)
+            | Command::RouteReplace(_)
+            | Command::RouteEnable(_)
+            | Command::RouteDisable(_)
             | Command::PeeringCreate(_)
             | Command::PeeringAccept(_)
             | Command::PeeringReject(_)
@@ -267,6 +285,10 @@ impl Core {
             Command::RouteTableAssociate(ask) => route_table::associate(draft, caller, ask),
             Command::RouteCreate(ask) => route::create(draft, caller, ask),
             Command::RouteDelete(ask) => route::delete(draft, caller, ask),
+            Command::RouteRemove(ask) => route::remove(draft, caller, ask),
+            Command::RouteReplace(ask) => route::replace(draft, caller, ask),
+            Command::RouteEnable(ask) => route::switch(draft, caller, ask, true),
+            Command::RouteDisable(ask) => route::switch(draft, caller, ask, false),
             Command::PeeringCreate(ask) => self.peering_create(draft, caller, ask),
             Command::PeeringAccept(ask) => self.peering_accept(draft, caller, *ask),
             Command::PeeringReject(ask) => self.peering_reject(draft, caller, *ask),
@@ -279,10 +301,14 @@ impl Core {
             | Command::SubnetList(_)
             | Command::SubnetGet(_)
             | Command::RouteTableList(_)
+            | Command::RouteList(_)
             | Command::PeeringList(_)
             | Command::TaskResult(_)
             | Command::MonitorData(_)
-            | Command::QuotaList(_) => Err(UseCaseError::Internal(format!(
+            | Command::QuotaList(_)
+            | Command::AccountShow(_)
+            | Command::RegionList
+            | Command::ZoneList(_) => Err(UseCaseError::Internal(format!(
                 "a read was to be decided: {command:?}"
             ))),
         }

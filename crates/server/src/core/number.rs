@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    LegacyRouteTableId, LegacySubnetId, LegacyVpcId, PeeringConnectionId, Region, RouteTableId,
-    SubnetId, TaskId, Vni, VpcId, World,
+    LegacyRouteTableId, LegacySubnetId, LegacyVpcId, PeeringConnectionId, Region, RouteItemId,
+    RouteTableId, SubnetId, TaskId, Vni, VpcId, World,
 };
 
 use crate::catalog::{Catalog, LegacyNumbers};
@@ -136,6 +136,13 @@ pub(super) fn subnet_id(catalog: &Catalog) -> SubnetId {
 pub(super) fn route_table_id(catalog: &Catalog) -> RouteTableId {
     draw(RouteTableId::from_entropy, |id| {
         catalog.route_table(id).is_some()
+    })
+}
+
+/// A new route's id in a table that has these; its number is none of theirs either.
+pub(super) fn route_id(taken: &[RouteItemId]) -> RouteItemId {
+    draw(RouteItemId::from_entropy, |id| {
+        taken.iter().any(|other| other.number() == id.number())
     })
 }
 

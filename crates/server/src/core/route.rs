@@ -4,16 +4,18 @@
 //! writes the VPC's epoch; whatever ends the peering writes both as well and removes the routes. So
 //! a route never outlives its peering.
 
-use model::command::{RouteChange, RouteSpec};
+use model::command::{
+    RouteChange, RouteReplace, RouteSelector, RouteSpec, RouteTableTarget, RouteTargets,
+};
 use model::{
     Description, DomainError, NextHop, Outcome, PeeringConnection, PeeringConnectionId, Route,
-    RouteTable, Uin, Vpc, World,
+    RouteItemId, RouteTable, Uin, Vpc, World,
 };
 use store::record::Key;
 
 use super::commit::Draft;
-use super::route_table::route_table_of;
-use super::vpc::vpc_of;
+use super::number;
+use super::route_table::route_table_target;
 use crate::catalog::Catalog;
 use crate::error::UseCaseError;
 
@@ -28,11 +30,17 @@ pub(super) fn create(
     let routes = routes_of(draft, caller, vpc, table.routes.clone(), &ask.routes)?;
     draft.read(&Key::Account(caller));
     draft.next_epoch(vpc.id);
-    draft.put(RouteTable {
+    let new = routes[table.routes.len()..].to_vec();
+    let route_table = RouteTable {
         routes,
         ..table.clone()
-    });
-    Ok(Outcome::Done)
+    };
+    draft.put(route_table.clone());
+    Ok(Outcome::RoutesChanged {
+        route_table,
+        old: Vec::new(),
+        new,
+    })
 }
 
 /// Routes of a table of a VPC with new ones behind them, each checked.
@@ -43,35 +51,155 @@ pub(super) fn routes_of(
     mut routes: Vec<Route>,
     specs: &[RouteSpec],
 ) -> Result<Vec<Route>, DomainError> {
-    let catalog = draft.catalog();
     for spec in specs {
-        if vpc.cidr.contains(spec.destination) {
-            let reason = format!("{} lies inside {} of the VPC", spec.destination, vpc.cidr);
-            return Err(DomainError::Destination(reason));
-        }
-        let description = spec.description.as_deref().map(Description::new);
-        let description = description
-            .transpose()
-            .map_err(|error| DomainError::RouteDescription(error.to_string()))?;
-        let peering = next_hop(catalog, vpc, spec)
-            .filter(|peering| peering.is_carried())
-            .ok_or_else(|| DomainError::NextHopNotFound(spec.next_hop.clone()))?;
-        draft.read(&Key::Peering(peering.id));
-        let is_taken = |route: &Route| route.destination == spec.destination;
-        if routes.iter().any(is_taken) {
-            return Err(DomainError::RouteExists(spec.destination.to_string()));
-        }
-        routes.push(Route {
-            destination: spec.destination,
-            next_hop: NextHop::Peering(peering.id),
-            description,
-        });
+        let route = route_of(draft, vpc, &routes, spec)?;
+        routes.push(route);
     }
-    let limit = catalog.quotas_of(caller).routes_per_table;
+    let limit = draft.catalog().quotas_of(caller).routes_per_table;
     if routes.len() > limit as usize {
         return Err(DomainError::RouteLimit { limit });
     }
     Ok(routes)
+}
+
+/// A new route beside those of a table.
+fn route_of(
+    draft: &mut Draft<'_>,
+    vpc: &Vpc,
+    others: &[Route],
+    spec: &RouteSpec,
+) -> Result<Route, DomainError> {
+    let catalog = draft.catalog();
+    if vpc.cidr.contains(spec.destination) {
+        let reason = format!("{} lies inside {} of the VPC", spec.destination, vpc.cidr);
+        return Err(DomainError::Destination(reason));
+    }
+    let description = spec.description.as_deref().map(Description::new);
+    let description = description
+        .transpose()
+        .map_err(|error| DomainError::RouteDescription(error.to_string()))?;
+    let peering = next_hop(catalog, vpc, spec)
+        .filter(|peering| peering.is_carried())
+        .ok_or_else(|| DomainError::NextHopNotFound(spec.next_hop.clone()))?;
+    draft.read(&Key::Peering(peering.id));
+    let is_taken = |route: &Route| route.destination == spec.destination;
+    if others.iter().any(is_taken) {
+        return Err(DomainError::RouteExists(spec.destination.to_string()));
+    }
+    let ids: Vec<RouteItemId> = others.iter().map(|route| route.id).collect();
+    Ok(Route {
+        id: number::route_id(&ids),
+        destination: spec.destination,
+        next_hop: NextHop::Peering(peering.id),
+        description,
+        is_enabled: spec.is_enabled,
+    })
+}
+
+/// Removes routes by their ids; all or none.
+pub(super) fn remove(
+    draft: &mut Draft<'_>,
+    caller: Uin,
+    ask: &RouteTargets,
+) -> Result<Outcome, UseCaseError> {
+    let (vpc, found) = route_table_target(draft.catalog(), caller, ask.table)?;
+    let gone = selected(found, &ask.routes)?;
+    let mut routes = found.routes.clone();
+    routes.retain(|route| !gone.contains(&route.id));
+    put(draft, vpc, found, routes)
+}
+
+/// Puts routes in the place of others, which give them their ids; all or none.
+pub(super) fn replace(
+    draft: &mut Draft<'_>,
+    caller: Uin,
+    ask: &RouteReplace,
+) -> Result<Outcome, UseCaseError> {
+    let (vpc, found) = route_table_target(draft.catalog(), caller, ask.table)?;
+    let selectors: Vec<RouteSelector> = ask.routes.iter().map(|(selector, _)| *selector).collect();
+    let replaced = selected(found, &selectors)?;
+    let mut routes = found.routes.clone();
+    routes.retain(|route| !replaced.contains(&route.id));
+    for (id, (_, spec)) in replaced.iter().zip(&ask.routes) {
+        let route = route_of(draft, vpc, &routes, spec)?;
+        routes.push(Route { id: *id, ..route });
+    }
+    put(draft, vpc, found, routes)
+}
+
+/// Lets traffic follow routes, or not; all or none.
+pub(super) fn switch(
+    draft: &mut Draft<'_>,
+    caller: Uin,
+    ask: &RouteTargets,
+    is_enabled: bool,
+) -> Result<Outcome, UseCaseError> {
+    let (vpc, found) = route_table_target(draft.catalog(), caller, ask.table)?;
+    let switched = selected(found, &ask.routes)?;
+    let mut routes = found.routes.clone();
+    for route in routes
+        .iter_mut()
+        .filter(|route| switched.contains(&route.id))
+    {
+        route.is_enabled = is_enabled;
+    }
+    put(draft, vpc, found, routes)
+}
+
+/// Stores the routes of a table and tells what is different.
+fn put(
+    draft: &mut Draft<'_>,
+    vpc: &Vpc,
+    found: &RouteTable,
+    routes: Vec<Route>,
+) -> Result<Outcome, UseCaseError> {
+    let missing_in = |others: &[Route], route: &&Route| !others.contains(route);
+    let old = found
+        .routes
+        .iter()
+        .filter(|route| missing_in(&routes, route));
+    let new = routes
+        .iter()
+        .filter(|route| missing_in(&found.routes, route));
+    let (old, new) = (old.cloned().collect(), new.cloned().collect());
+    let route_table = RouteTable {
+        routes,
+        ..found.clone()
+    };
+    if route_table != *found {
+        draft.next_epoch(vpc.id);
+        draft.put(route_table.clone());
+    }
+    Ok(Outcome::RoutesChanged {
+        route_table,
+        old,
+        new,
+    })
+}
+
+/// The ids of routes, in the order in which they are named; each has to be there, and once.
+fn selected(
+    table: &RouteTable,
+    selectors: &[RouteSelector],
+) -> Result<Vec<RouteItemId>, DomainError> {
+    let mut ids = Vec::new();
+    for selector in selectors {
+        let is_meant = |route: &&Route| match selector {
+            RouteSelector::Id(id) => route.id == *id,
+            RouteSelector::Number(number) => route.id.number() == *number,
+        };
+        let route = table.routes.iter().find(is_meant).ok_or_else(|| {
+            DomainError::RouteNotFound(match selector {
+                RouteSelector::Id(id) => id.to_string(),
+                RouteSelector::Number(number) => number.to_string(),
+            })
+        })?;
+        if ids.contains(&route.id) {
+            return Err(DomainError::RouteExists(route.destination.to_string()));
+        }
+        ids.push(route.id);
+    }
+    Ok(ids)
 }
 
 /// Removes routes from a table; all or none. A route that is not there, to a peering that the
@@ -105,9 +233,12 @@ fn find<'a>(
     caller: Uin,
     ask: &RouteChange,
 ) -> Result<(&'a Vpc, &'a RouteTable), DomainError> {
-    let vpc = vpc_of(catalog, caller, ask.region, ask.vpc)?;
-    let table = route_table_of(catalog, vpc, ask.route_table)?;
-    Ok((vpc, table))
+    let target = RouteTableTarget {
+        region: ask.region,
+        vpc: ask.vpc,
+        route_table: ask.route_table,
+    };
+    route_table_target(catalog, caller, target)
 }
 
 /// The peering that a route names, if the VPC is an end of it.

@@ -13,7 +13,7 @@ use store::record::{Key, LegacyId, LegacyIndex};
 use super::commit::Draft;
 use super::route::routes_of;
 use super::subnet::subnet_of;
-use super::vpc::{put_floor, vpc_of};
+use super::vpc::{owned_vpc, put_floor, vpc_of};
 use super::{Core, number};
 use crate::catalog::Catalog;
 use crate::error::UseCaseError;
@@ -28,6 +28,22 @@ pub(super) fn route_table_of<'a>(
         .route_table_by_ref(table)
         .filter(|found| found.vpc == vpc.id)
         .ok_or_else(|| DomainError::RouteTableNotFound(table.to_string()))
+}
+
+/// A route table with its VPC, which has to be the one that is named, if one is.
+pub(super) fn route_table_target(
+    catalog: &Catalog,
+    caller: Uin,
+    target: RouteTableTarget,
+) -> Result<(&Vpc, &RouteTable), DomainError> {
+    let vpc = match target.vpc {
+        Some(vpc) => Some(vpc_of(catalog, caller, target.region, vpc)?),
+        None => catalog
+            .route_table_by_ref(target.route_table)
+            .and_then(|table| owned_vpc(catalog, caller, target.region, table.vpc)),
+    };
+    let vpc = vpc.ok_or_else(|| DomainError::RouteTableNotFound(target.route_table.to_string()))?;
+    Ok((vpc, route_table_of(catalog, vpc, target.route_table)?))
 }
 
 impl Core {
@@ -72,8 +88,7 @@ pub(super) fn delete(
     ask: RouteTableTarget,
 ) -> Result<Outcome, UseCaseError> {
     let catalog = draft.catalog();
-    let vpc = vpc_of(catalog, caller, ask.region, ask.vpc)?;
-    let table = route_table_of(catalog, vpc, ask.route_table)?;
+    let (vpc, table) = route_table_target(catalog, caller, ask)?;
     let route_table = ask.route_table.to_string();
     if table.kind == RouteTableKind::Default {
         return Err(DomainError::RouteTableIsDefault(route_table).into());
@@ -105,8 +120,7 @@ pub(super) fn modify(
 ) -> Result<Outcome, UseCaseError> {
     let catalog = draft.catalog();
     let name = ask.name.as_deref().map(table_name).transpose()?;
-    let vpc = vpc_of(catalog, caller, ask.target.region, ask.target.vpc)?;
-    let found = route_table_of(catalog, vpc, ask.target.route_table)?;
+    let (vpc, found) = route_table_target(catalog, caller, ask.target)?;
     let mut table = found.clone();
     if let Some(name) = name {
         table.name = name;
@@ -129,8 +143,7 @@ pub(super) fn associate(
     ask: &RouteTableAssociate,
 ) -> Result<Outcome, UseCaseError> {
     let catalog = draft.catalog();
-    let vpc = vpc_of(catalog, caller, ask.target.region, ask.target.vpc)?;
-    let table = route_table_of(catalog, vpc, ask.target.route_table)?;
+    let (vpc, table) = route_table_target(catalog, caller, ask.target)?;
     let mut moved = BTreeSet::new();
     for named in &ask.subnets {
         let subnet = subnet_of(catalog, vpc, *named)?;

@@ -9,7 +9,7 @@ use model::{
 use store::record::{Key, LegacyId, LegacyIndex};
 
 use super::commit::Draft;
-use super::vpc::{put_floor, vpc_of};
+use super::vpc::{owned_vpc, put_floor, vpc_of};
 use super::{Core, number};
 use crate::catalog::Catalog;
 use crate::error::UseCaseError;
@@ -26,6 +26,22 @@ pub(super) fn subnet_of<'a>(
         .ok_or_else(|| DomainError::SubnetNotFound(subnet.to_string()))
 }
 
+/// A subnet with its VPC, which has to be the one that is named, if one is.
+pub(super) fn subnet_target(
+    catalog: &Catalog,
+    caller: Uin,
+    target: SubnetTarget,
+) -> Result<(&Vpc, &Subnet), DomainError> {
+    let vpc = match target.vpc {
+        Some(vpc) => Some(vpc_of(catalog, caller, target.region, vpc)?),
+        None => catalog
+            .subnet_by_ref(target.subnet)
+            .and_then(|subnet| owned_vpc(catalog, caller, target.region, subnet.vpc)),
+    };
+    let vpc = vpc.ok_or_else(|| DomainError::SubnetNotFound(target.subnet.to_string()))?;
+    Ok((vpc, subnet_of(catalog, vpc, target.subnet)?))
+}
+
 /// Renames a subnet. Names are unique in a VPC from the first renaming on: the vendor's page of the
 /// creation has no such rule.
 pub(super) fn modify(
@@ -34,10 +50,11 @@ pub(super) fn modify(
     ask: &SubnetModify,
 ) -> Result<Outcome, UseCaseError> {
     let catalog = draft.catalog();
-    let name = subnet_name(&ask.name)?;
-    let target = ask.target;
-    let vpc = vpc_of(catalog, caller, target.region, target.vpc)?;
-    let subnet = subnet_of(catalog, vpc, target.subnet)?;
+    let name = ask.name.as_deref().map(subnet_name).transpose()?;
+    let (vpc, subnet) = subnet_target(catalog, caller, ask.target)?;
+    let Some(name) = name else {
+        return Ok(Outcome::Done);
+    };
     let is_taken = catalog
         .subnets_of(vpc.id)
         .any(|(other, _)| other.id != subnet.id && other.name == name);
@@ -81,8 +98,7 @@ impl Core {
         ask: SubnetTarget,
     ) -> Result<Outcome, UseCaseError> {
         let catalog = draft.catalog();
-        let vpc = vpc_of(catalog, caller, ask.region, ask.vpc)?;
-        let subnet = subnet_of(catalog, vpc, ask.subnet)?;
+        let (vpc, subnet) = subnet_target(catalog, caller, ask)?;
         let hosts = self.hosts.of(subnet.id);
         if hosts > 0 {
             let subnet = ask.subnet.to_string();

@@ -9,7 +9,7 @@ use model::peering::Actor;
 use model::vpc::is_vpc_cidr;
 use model::{
     DomainError, LegacyVpcId, Name, Outcome, PeeringConnection, PeeringState, Region, RouteTable,
-    RouteTableKind, Side, Uin, UnixMillis, Vpc, VpcRef, World,
+    RouteTableKind, Side, Uin, UnixMillis, Vpc, VpcId, VpcRef, World,
 };
 use store::record::{Key, LegacyId, LegacyIndex, NumberFloor, Tally};
 
@@ -43,15 +43,22 @@ pub(super) fn modify(
     caller: Uin,
     ask: &VpcModify,
 ) -> Result<Outcome, UseCaseError> {
-    let name = vpc_name(&ask.name)?;
+    let name = ask.name.as_deref().map(vpc_name).transpose()?;
     let vpc = vpc_of(draft.catalog(), caller, ask.target.region, ask.target.vpc)?;
-    if name != vpc.name {
+    if let Some(name) = name.filter(|name| *name != vpc.name) {
         draft.put(Vpc {
             name,
             ..vpc.clone()
         });
     }
     Ok(Outcome::Done)
+}
+
+/// A VPC by its id, if it is an account's in a region.
+pub(super) fn owned_vpc(catalog: &Catalog, owner: Uin, region: Region, vpc: VpcId) -> Option<&Vpc> {
+    catalog
+        .vpc(vpc)
+        .filter(|vpc| vpc.owner == owner && vpc.region() == region)
 }
 
 impl Core {

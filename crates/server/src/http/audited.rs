@@ -7,11 +7,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use api::tencent::{AnswerHead, ApiError, Parameters, action};
+use api::tencent::{AnswerHead, ApiError, action};
 use http::Extensions;
 use model::Outcome;
 
-use crate::audit::{Audit, Ending, Entry, Who, named, rfc3339};
+use crate::audit::{Audit, Ending, Entry, Who, rfc3339};
 use crate::catalog::Catalog;
 use crate::core::{Caller, Core, NotAuthorised};
 
@@ -39,7 +39,7 @@ impl Audited {
         audit: &Audit,
         caller: &Caller,
         action: &'static str,
-        parameters: &Parameters,
+        named: BTreeMap<String, String>,
         extensions: &Extensions,
     ) -> Audited {
         let from = match extensions.get::<Remote>() {
@@ -52,7 +52,7 @@ impl Audited {
             time: rfc3339(core.clock().now()),
             who: Who::from(caller),
             action,
-            named: named(parameters.pairs()),
+            named,
             from,
         }
     }
@@ -141,16 +141,23 @@ fn success(outcome: &Outcome, catalog: &Catalog) -> Ending {
                 .ids
                 .extend(catalog.task(*task).map(|task| task.peering.to_string()));
         }
+        Outcome::RoutesChanged { route_table, .. } => {
+            ending.ids.push(route_table.id.to_string());
+        }
         Outcome::Vpcs(_)
         | Outcome::AllVpcs(_)
         | Outcome::Vpc(_)
         | Outcome::Subnets(_)
         | Outcome::Subnet(_)
         | Outcome::RouteTables(_)
+        | Outcome::Routes(_)
         | Outcome::Peerings(_)
         | Outcome::MonitorData(_)
         | Outcome::Quotas(_)
         | Outcome::TaskResult(_)
+        | Outcome::Account(_)
+        | Outcome::Regions
+        | Outcome::Zones(_)
         | Outcome::Done => {}
     }
     ending

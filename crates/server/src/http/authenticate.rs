@@ -8,6 +8,7 @@ use super::PublicApi;
 use crate::catalog::Catalog;
 use crate::core::Caller;
 use crate::rate::Rate;
+use crate::sealing::Secret;
 
 impl PublicApi {
     /// Who calls: the owner of the key that signed, inside the clock window.
@@ -19,32 +20,45 @@ impl PublicApi {
         if signed.parameters.get("Signature").is_none_or(str::is_empty) {
             return Err(ApiError::Signature(SignatureError::Missing));
         }
-        let catalog = self.core.catalog();
-        let key = catalog
-            .key(&common.secret_id)
-            .filter(|key| key.is_usable(self.core.clock().now()))
-            .filter(|key| catalog.account(key.owner).is_some())
-            .filter(|key| has_principal(&catalog, key))
-            .ok_or(ApiError::SecretId)?;
-        let secret = self.core.secret_key(key).map_err(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                secret_id = key.secret_id,
-                "a secret key cannot be opened"
-            );
-            ApiError::Internal
-        })?;
+        let (caller, secret) = self.owner_of(&common.secret_id)?;
         verify(signed, secret.expose())?;
         self.check_clock(common.timestamp)?;
         // Keys here are long-term ones, which no token goes with.
         if common.token.is_some() {
             return Err(ApiError::Token);
         }
-        Ok(Caller::from(key))
+        Ok(caller)
+    }
+
+    /// The owner of a key that may be used, and its secret half.
+    pub(super) fn owner_of(&self, secret_id: &str) -> Result<(Caller, Secret), KeyError> {
+        let catalog = self.core.catalog();
+        let key = catalog
+            .key(secret_id)
+            .filter(|key| key.is_usable(self.core.clock().now()))
+            .filter(|key| catalog.account(key.owner).is_some())
+            .filter(|key| has_principal(&catalog, key))
+            .ok_or(KeyError::Unknown)?;
+        let secret = self.core.secret_key(key).map_err(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                secret_id = key.secret_id,
+                "a secret key cannot be opened"
+            );
+            KeyError::Sealed
+        })?;
+        Ok((Caller::from(key), secret))
     }
 
     /// Checks that the caller's account may make one more call of an action.
     pub(super) fn check_rate(&self, caller: &Caller, action: &'static str) -> Result<(), ApiError> {
+        self.take_call(caller, action)
+            .map_err(ApiError::TooManyRequests)
+    }
+
+    /// Takes one call of an action from what the caller's account may make; if there is none left, the
+    /// limit in words.
+    pub(super) fn take_call(&self, caller: &Caller, action: &'static str) -> Result<(), String> {
         let catalog = self.core.catalog();
         let own = catalog.quotas_of(caller.account).requests_per_second;
         let rate = own.map_or(self.options.rate_limit, Rate);
@@ -52,10 +66,10 @@ impl PublicApi {
         if self.buckets.take(caller.account, action, rate, now) {
             return Ok(());
         }
-        Err(ApiError::TooManyRequests(format!(
-            "an account may make {} calls of {action} in a second",
-            rate.0
-        )))
+        let limit = rate.0;
+        Err(format!(
+            "an account may make {limit} calls of {action} in a second"
+        ))
     }
 
     fn check_clock(&self, timestamp: u64) -> Result<(), ApiError> {
@@ -69,6 +83,23 @@ impl PublicApi {
             });
         }
         Ok(())
+    }
+}
+
+/// Why a key does not sign.
+pub(super) enum KeyError {
+    /// There is none of that name that may be used.
+    Unknown,
+    /// Its secret half cannot be opened; the log tells why.
+    Sealed,
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> ApiError {
+        match error {
+            KeyError::Unknown => ApiError::SecretId,
+            KeyError::Sealed => ApiError::Internal,
+        }
     }
 }
 

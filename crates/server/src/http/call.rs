@@ -21,16 +21,17 @@ use store::AnswerKey;
 use super::audited::{Audited, is_audited, not_authorised, to_its_end};
 use super::repetition;
 use super::{Answer, PublicApi, json};
+use crate::audit::named;
 use crate::config::Replay;
 use crate::core::{Caller, Core, Execution};
 use crate::error::UseCaseError;
 use crate::telemetry::Telemetry;
 
 /// How long a use case may take before the caller is told to come back.
-const EXECUTION_TIME_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const EXECUTION_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The label of calls whose action is none of ours.
-const UNKNOWN_ACTION: &str = "unknown";
+pub(super) const UNKNOWN_ACTION: &str = "unknown";
 
 /// What was learnt of a request, whatever came of it.
 struct Seen {
@@ -104,7 +105,7 @@ impl PublicApi {
                 &self.audit,
                 caller,
                 seen.action,
-                &parameters,
+                named(parameters.pairs()),
                 &head.extensions,
             )
         };
@@ -120,6 +121,11 @@ impl PublicApi {
         let execution = async {
             if command.is_read() {
                 return self.find(&caller, command, &common, &parameters).await;
+            }
+            if wants_dry_run(&head.headers) {
+                let rehearsed = self.core.rehearse(caller.account, &command);
+                rehearsed.map_err(|error| api_error(error, &common.action))?;
+                return Err(ApiError::DryRun);
             }
             let write = Write {
                 core: Arc::clone(&self.core),
@@ -278,8 +284,14 @@ fn answer(decided: Result<&Outcome, &DomainError>) -> Bytes {
     body.into()
 }
 
+/// Whether a change is only to be tried out, which is not the vendor's but this server's.
+pub(super) fn wants_dry_run(headers: &HeaderMap) -> bool {
+    let value = headers.get("x-peerway-dryrun");
+    value.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+}
+
 /// The host that the client called: the header, or HTTP/2's authority.
-fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+pub(super) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     header_text(headers, header::HOST)
         .or_else(|| uri.authority().map(|authority| authority.as_str()))
         .unwrap_or_default()

@@ -6,7 +6,7 @@ use model::policy::{Condition, ConditionKey, Effect, Statement};
 use model::{
     Access, Bandwidth, CidrBlock, Description, GatewayId, KeyStatus, LegacyRouteTableId,
     LegacySubnetId, LegacyVpcId, Name, NextHop, PeeringConnectionId, PeeringEnd, PeeringState,
-    Policy, Principal, PublicKey, Quotas, Region, Route, RouteTableId, RouteTableKind,
+    Policy, Principal, PublicKey, Quotas, Region, Route, RouteItemId, RouteTableId, RouteTableKind,
     SealedSecret, Side, SubnetId, TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, VpcId, Zone,
 };
 use proptest::collection::{btree_map, vec};
@@ -162,6 +162,8 @@ fn route_table() -> impl Strategy<Value = RouteTable> {
                 routes: routes
                     .into_iter()
                     .map(|(destination, (peering, description))| Route {
+                        id: RouteItemId::from_entropy(peering),
+                        is_enabled: peering % 2 == 0,
                         destination,
                         next_hop: NextHop::Peering(PeeringConnectionId::from_entropy(peering)),
                         description,

@@ -6,8 +6,8 @@ use model::policy::{Condition, ConditionKey, Effect, Statement};
 use model::{
     Access, Bandwidth, Description, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId,
     LegacyVpcId, Name, NextHop, PeeringConnectionId, PeeringEnd, PeeringState, Policy, Principal,
-    PublicKey, Quotas, Region, Route, RouteTableId, RouteTableKind, SealedSecret, Side, SubnetId,
-    TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, Zone,
+    PublicKey, Quotas, Region, Route, RouteItemId, RouteTableId, RouteTableKind, SealedSecret,
+    Side, SubnetId, TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, Zone,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -112,6 +112,8 @@ fn examples() -> Vec<Record> {
             name: Name::new("default").unwrap(),
             kind: RouteTableKind::Default,
             routes: vec![Route {
+                id: RouteItemId::from_entropy(7),
+                is_enabled: false,
                 destination: accepter.cidr,
                 next_hop: NextHop::Peering(pcx),
                 description: Some(Description::new("to the web").unwrap()),
@@ -318,6 +320,25 @@ fn tasks_of_the_first_version_were_all_announced() {
         panic!("not read as a task");
     };
     assert_eq!((task.id, task.reply), (TaskId(4711), Reply::Task));
+}
+
+#[test]
+fn routes_of_the_first_version_are_enabled_and_get_ids_that_stay() {
+    let json = concat!(
+        r#"{"v":1,"id":"rtb-2er1xs0d","legacy_id":"gz_rtb_8751","vpc":"vpc-8e0ypm3z","#,
+        r#""name":"default","kind":"default","routes":["#,
+        r#"{"destination":"10.1.0.0/16","next_hop":{"peering":"pcx-6gw5wy11"}},"#,
+        r#"{"destination":"10.1.0.0/17","next_hop":{"peering":"pcx-6gw5wy11"}}],"created_at":1}"#
+    );
+    let read = || match decode("rtb/rtb-2er1xs0d", json.as_bytes()) {
+        Ok(Record::RouteTable(table)) => table,
+        other => panic!("{other:?}"),
+    };
+    let routes = read().routes;
+    assert!(routes.iter().all(|route| route.is_enabled));
+    assert_ne!(routes[0].id, routes[1].id);
+    assert_ne!(routes[0].id.number(), routes[1].id.number());
+    assert_eq!(routes, read().routes);
 }
 
 #[test]

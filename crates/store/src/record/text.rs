@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use model::{Bandwidth, Description, Name, UnixMillis};
+use model::{Bandwidth, Description, Name, RouteItemId, UnixMillis};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -68,6 +68,19 @@ impl<'de> Deserialize<'de> for Checked<Description> {
         Description::new(&text)
             .map(Checked)
             .map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Checked<RouteItemId> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Checked<RouteItemId> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map(Checked).map_err(D::Error::custom)
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use model::{
     CidrBlock, Description, LegacyRouteTableId, LegacySubnetId, LegacyVpcId, Name, NextHop,
-    PeeringConnectionId, Route, RouteTable, RouteTableId, RouteTableKind, Subnet, SubnetId, Uin,
-    UnixMillis, Vpc, VpcId, Zone,
+    PeeringConnectionId, Route, RouteItemId, RouteTable, RouteTableId, RouteTableKind, Subnet,
+    SubnetId, Uin, UnixMillis, Vpc, VpcId, Zone,
 };
 use serde::{Deserialize, Serialize};
 
@@ -141,11 +141,16 @@ enum RouteTableKindRecord {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteRecord {
+    /// Routes of version 1 have none and get one that follows from their destination.
+    #[serde(default)]
+    id: Option<text::Checked<RouteItemId>>,
     #[serde(with = "text")]
     destination: CidrBlock,
     next_hop: NextHopRecord,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<text::Checked<Description>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    disabled: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,6 +163,8 @@ enum NextHopRecord {
 impl From<&Route> for RouteRecord {
     fn from(route: &Route) -> Self {
         RouteRecord {
+            id: Some(text::Checked(route.id)),
+            disabled: !route.is_enabled,
             destination: route.destination,
             next_hop: match route.next_hop {
                 NextHop::Peering(peering) => NextHopRecord::Peering(peering),
@@ -169,7 +176,14 @@ impl From<&Route> for RouteRecord {
 
 impl From<RouteRecord> for Route {
     fn from(route: RouteRecord) -> Self {
+        let of_destination = || {
+            let network = u64::from(u32::from(route.destination.network()));
+            let entropy = (network << 6) | u64::from(route.destination.prefix_len());
+            RouteItemId::from_entropy(entropy)
+        };
         Route {
+            id: route.id.map_or_else(of_destination, |id| id.0),
+            is_enabled: !route.disabled,
             destination: route.destination,
             next_hop: match route.next_hop {
                 NextHopRecord::Peering(peering) => NextHop::Peering(peering),
@@ -181,7 +195,7 @@ impl From<RouteRecord> for Route {
 
 impl Stored for RouteTableRecord {
     type Domain = RouteTable;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn from_domain(table: &RouteTable) -> Self {
         RouteTableRecord {

@@ -15,8 +15,6 @@ use super::error::ApiError;
 use super::parameters::Parameters;
 use super::request::Limits;
 
-pub use peering::DOCUMENTED_BANDWIDTHS_MBPS;
-
 /// An action that this dialect knows.
 pub struct Action {
     /// Its name, as in the parameter `Action`.

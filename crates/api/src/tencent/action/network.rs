@@ -39,7 +39,7 @@ pub(super) fn vpc_target(region: Region, p: &Parameters) -> Result<VpcTarget, Ap
 pub(super) fn vpc_modify(region: Region, p: &Parameters, _: &Limits) -> Result<Command, ApiError> {
     Ok(Command::VpcModify(VpcModify {
         target: vpc_target(region, p)?,
-        name: given(p, "vpcName")?.to_owned(),
+        name: Some(given(p, "vpcName")?.to_owned()),
     }))
 }
 
@@ -60,6 +60,8 @@ pub(super) fn vpc_list(region: Region, p: &Parameters, _: &Limits) -> Result<Com
         region,
         vpc: vpc_filter(region, p)?,
         name: optional(p, "vpcName").map(str::to_owned),
+        only: Vec::new(),
+        filters: Vec::new(),
         order: order(p, &["vpcName"])?,
         paging: paging(p, NO_MAX_LIMIT)?,
     }))
@@ -104,7 +106,7 @@ fn zone(p: &Parameters, name: &str) -> Result<Zone, ApiError> {
 pub(super) fn subnet_target(region: Region, p: &Parameters) -> Result<SubnetTarget, ApiError> {
     Ok(SubnetTarget {
         region,
-        vpc: vpc(region, "vpcId", p)?,
+        vpc: Some(vpc(region, "vpcId", p)?),
         subnet: subnet(required(p, "subnetId")?)?,
     })
 }
@@ -116,7 +118,7 @@ pub(super) fn subnet_modify(
 ) -> Result<Command, ApiError> {
     Ok(Command::SubnetModify(SubnetModify {
         target: subnet_target(region, p)?,
-        name: given(p, "subnetName")?.to_owned(),
+        name: Some(given(p, "subnetName")?.to_owned()),
     }))
 }
 
@@ -127,7 +129,7 @@ pub(super) fn subnet_get(region: Region, p: &Parameters, _: &Limits) -> Result<C
     let vpc = vpc.ok_or_else(|| ApiError::missing("vpcId"))?;
     Ok(Command::SubnetGet(SubnetTarget {
         region,
-        vpc: vpc_ref(region, vpc)?,
+        vpc: Some(vpc_ref(region, vpc)?),
         subnet: subnet(required(p, "subnetId")?)?,
     }))
 }
@@ -144,6 +146,8 @@ pub(super) fn subnet_list(region: Region, p: &Parameters, _: &Limits) -> Result<
         subnet,
         name: optional(p, "subnetName").map(str::to_owned),
         zones,
+        only: Vec::new(),
+        filters: Vec::new(),
         order: order(p, &["subnetName"])?,
         paging: paging(p, NO_MAX_LIMIT)?,
     }))

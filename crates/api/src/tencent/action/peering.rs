@@ -12,10 +12,7 @@ use crate::tencent::error::ApiError;
 use crate::tencent::invented;
 use crate::tencent::parameters::Parameters;
 use crate::tencent::read::{given, number, optional, paging, required};
-use crate::tencent::request::{AllowedBandwidths, Limits, region as parse_region};
-
-/// The bandwidths of the vendor's page, in Mbps.
-pub const DOCUMENTED_BANDWIDTHS_MBPS: [u32; 7] = [10, 20, 50, 100, 200, 500, 1000];
+use crate::tencent::request::{Limits, region as parse_region};
 
 /// How an action is meant: which peerings it is for, and what its caller is answered.
 #[derive(Debug, Clone, Copy)]
@@ -155,6 +152,7 @@ pub(super) fn list(region: Region, p: &Parameters, _: &Limits) -> Result<Command
         name: optional(p, "peeringConnectionName").map(str::to_owned),
         state: optional(p, "state").map(state).transpose()?,
         network: network(p)?,
+        filters: Vec::new(),
         // The page spells it with a small n.
         order: order(p, &["peeringConnectionname", "peeringConnectionName"])?,
         paging: paging(p, MAX_LIMIT)?,
@@ -195,20 +193,9 @@ fn state(text: &str) -> Result<PeeringStateFilter, ApiError> {
 
 fn bandwidth(text: &str, limits: &Limits) -> Result<Bandwidth, ApiError> {
     let mbps: u32 = number("bandwidth", text)?;
-    let ceiling = limits.bandwidth_ceiling_mbps;
-    if mbps > ceiling {
-        let reason = format!("it is {mbps} Mbps, at most {ceiling} is allowed");
-        return Err(ApiError::invalid("bandwidth", reason));
-    }
-    let allowed = match limits.bandwidths {
-        AllowedBandwidths::Any => true,
-        AllowedBandwidths::DocumentedSet => mbps == 0 || DOCUMENTED_BANDWIDTHS_MBPS.contains(&mbps),
-    };
-    if !allowed {
-        let reason = format!("it is not one of {DOCUMENTED_BANDWIDTHS_MBPS:?} Mbps");
-        return Err(ApiError::invalid("bandwidth", reason));
-    }
-    Ok(Bandwidth::from_mbps(mbps))
+    limits
+        .bandwidth(mbps)
+        .map_err(|reason| ApiError::invalid("bandwidth", reason))
 }
 
 fn charge_type(p: &Parameters) -> Result<Option<ChargeType>, ApiError> {

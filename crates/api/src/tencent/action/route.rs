@@ -18,7 +18,7 @@ pub(super) fn route_table_target(
 ) -> Result<RouteTableTarget, ApiError> {
     Ok(RouteTableTarget {
         region,
-        vpc: vpc(region, "vpcId", p)?,
+        vpc: Some(vpc(region, "vpcId", p)?),
         route_table: route_table(required(p, "routeTableId")?)?,
     })
 }
@@ -73,7 +73,7 @@ pub(super) fn associate(region: Region, p: &Parameters, _: &Limits) -> Result<Co
 }
 
 pub(super) fn route_change(region: Region, p: &Parameters) -> Result<RouteChange, ApiError> {
-    let vpc = vpc(region, "vpcId", p)?;
+    let vpc = Some(vpc(region, "vpcId", p)?);
     let route_table = route_table(required(p, "routeTableId")?)?;
     let routes = route_specs(p)?;
     if routes.is_empty() {
@@ -109,6 +109,7 @@ fn route_spec(p: &Parameters, index: u32) -> Result<RouteSpec, ApiError> {
         // No next hop has so long a name.
         next_hop: shown(next_hop),
         description: optional(p, &field("description")).map(str::to_owned),
+        is_enabled: true,
     })
 }
 
@@ -122,6 +123,8 @@ pub(super) fn route_table_list(
         vpc: vpc_filter(region, p)?,
         route_table: optional(p, "routeTableId").map(route_table).transpose()?,
         name: optional(p, "routeTableName").map(str::to_owned),
+        only: Vec::new(),
+        filters: Vec::new(),
         order: order(p, &["routeTableName"])?,
         paging: paging(p, MAX_LIMIT)?,
     }))

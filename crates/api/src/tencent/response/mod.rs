@@ -60,7 +60,13 @@ pub fn render(outcome: &Outcome) -> Vec<u8> {
         Outcome::TaskResult(task) => success(&TaskResultBody::from(task)),
         Outcome::Quotas(quotas) => success(&QuotasBody::from(quotas.as_slice())),
         Outcome::MonitorData(data) => success(&MonitorBody::from(data)),
-        Outcome::Done => success(&EmptyBody {}),
+        // What this dialect cannot ask for has nothing to tell in it.
+        Outcome::RoutesChanged { .. }
+        | Outcome::Routes(_)
+        | Outcome::Account(_)
+        | Outcome::Regions
+        | Outcome::Zones(_)
+        | Outcome::Done => success(&EmptyBody {}),
     }
 }
 
@@ -138,7 +144,7 @@ struct ListBody<T> {
 }
 
 /// The vendor's local time, UTC+8, as `YYYY-MM-DD HH:MM:SS`.
-pub(super) fn local_time(at: UnixMillis) -> String {
+pub(in crate::tencent) fn local_time(at: UnixMillis) -> String {
     const LAST_SECOND_OF_9999: i64 = 253_402_300_799;
     const EIGHT_HOURS: i64 = 8 * 3600;
 

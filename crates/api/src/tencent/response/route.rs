@@ -52,7 +52,7 @@ impl From<&RouteTableView> for RouteTableBody {
             route_table_name: table.name.to_string(),
             route_table_type: table_type(table),
             route_table_create_time: local_time(table.created_at),
-            subnet_num: view.subnets,
+            subnet_num: view.subnets.len() as u64,
             route_set: routes.clone(),
             route_table_set: routes,
         }

@@ -43,6 +43,8 @@ fn table() -> RouteTable {
         name: Name::new("default").unwrap(),
         kind: RouteTableKind::Default,
         routes: vec![Route {
+            id: "rti-0a1b2c3d".parse().unwrap(),
+            is_enabled: true,
             destination: "10.1.0.0/16".parse().unwrap(),
             next_hop: NextHop::Peering("pcx-6gw5wvmk".parse().unwrap()),
             description: None,
@@ -327,7 +329,7 @@ fn a_listed_route_table_starts_with_the_local_route_under_both_names() {
     let items = vec![RouteTableView {
         route_table: table(),
         vpc: own_vpc(),
-        subnets: 3,
+        subnets: vec![subnet().subnet.id; 3],
     }];
     check(
         &Outcome::RouteTables(Page { total: 1, items }),
@@ -409,6 +411,7 @@ fn a_new_route_table_repeats_its_routes_as_they_were_given() {
         given_destination: "121.0.23.51/16".to_owned(),
         next_hop: "pcx-6gw5wvmk".to_owned(),
         description: Some("out".to_owned()),
+        is_enabled: true,
     }];
     check(
         &Outcome::RouteTableCreated {
@@ -463,7 +466,7 @@ fn the_older_list_of_vpcs_tells_all_or_one_with_what_it_holds() {
         route_tables: vec![RouteTableView {
             route_table: table(),
             vpc: own_vpc(),
-            subnets: 1,
+            subnets: vec![subnet().subnet.id; 1],
         }],
     };
     check(&Outcome::Vpc(Box::new(detail)), &expected);

@@ -113,6 +113,8 @@ fn lists() -> Vec<Command> {
             region,
             vpc: None,
             name: None,
+            only: Vec::new(),
+            filters: Vec::new(),
             order,
             paging: paging(),
         }),
@@ -122,6 +124,8 @@ fn lists() -> Vec<Command> {
             subnet: None,
             name: None,
             zones: Vec::new(),
+            only: Vec::new(),
+            filters: Vec::new(),
             order,
             paging: paging(),
         }),
@@ -130,6 +134,8 @@ fn lists() -> Vec<Command> {
             vpc: None,
             route_table: None,
             name: None,
+            only: Vec::new(),
+            filters: Vec::new(),
             order,
             paging: paging(),
         }),
@@ -140,6 +146,7 @@ fn lists() -> Vec<Command> {
             name: None,
             state: None,
             network: None,
+            filters: Vec::new(),
             order,
             paging: paging(),
         }),
@@ -205,12 +212,12 @@ async fn network_actions_are_checked_on_the_vpc_and_on_what_they_change() {
     };
     let on_subnet = SubnetTarget {
         region: GZ,
-        vpc: own.id.into(),
+        vpc: Some(own.id.into()),
         subnet: SubnetRef::Legacy(subnet.legacy_id),
     };
     let on_table = RouteTableTarget {
         region: GZ,
-        vpc: own.id.into(),
+        vpc: Some(own.id.into()),
         route_table: table.into(),
     };
     let name = || "new".to_owned();
@@ -219,7 +226,7 @@ async fn network_actions_are_checked_on_the_vpc_and_on_what_they_change() {
         Command::VpcGet(on_vpc),
         Command::VpcModify(VpcModify {
             target: on_vpc,
-            name: name(),
+            name: Some(name()),
         }),
     ] {
         rights.check(&command, std::slice::from_ref(&vpc));
@@ -230,7 +237,7 @@ async fn network_actions_are_checked_on_the_vpc_and_on_what_they_change() {
         Command::SubnetGet(on_subnet),
         Command::SubnetModify(SubnetModify {
             target: on_subnet,
-            name: name(),
+            name: Some(name()),
         }),
     ] {
         rights.check(&command, &both);

@@ -38,7 +38,7 @@ fn choose(catalog: &Catalog, caller: u64, random: &mut StdRng) -> Option<Command
     let table = tables.choose(random)?;
     let target = RouteTableTarget {
         region,
-        vpc: id,
+        vpc: Some(id),
         route_table: table.id.into(),
     };
     let peerings: Vec<_> = catalog.peerings_of(vpc.id).collect();
@@ -52,6 +52,7 @@ fn choose(catalog: &Catalog, caller: u64, random: &mut StdRng) -> Option<Command
             given_destination: destination.to_string(),
             next_hop: peering.id.to_string(),
             description: None,
+            is_enabled: true,
         }])
     };
     let action = |peering: PeeringConnectionId| PeeringAction {
@@ -73,7 +74,7 @@ fn choose(catalog: &Catalog, caller: u64, random: &mut StdRng) -> Option<Command
         }),
         3 => Command::SubnetDelete(SubnetTarget {
             region,
-            vpc: id,
+            vpc: Some(id),
             subnet: subnets.choose(random)?.id.into(),
         }),
         4 => Command::RouteTableCreate(RouteTableCreate {
@@ -94,7 +95,7 @@ fn choose(catalog: &Catalog, caller: u64, random: &mut StdRng) -> Option<Command
         }),
         9 => Command::RouteCreate(RouteChange {
             region,
-            vpc: id,
+            vpc: Some(id),
             route_table: table.id.into(),
             routes: routes()?,
         }),

@@ -19,7 +19,7 @@ impl Bed {
     async fn subnet_delete(&self, vpc: &Vpc, subnet: &Subnet) -> Result<Outcome, UseCaseError> {
         let target = SubnetTarget {
             region: vpc.region(),
-            vpc: vpc.id.into(),
+            vpc: Some(vpc.id.into()),
             subnet: subnet.id.into(),
         };
         let command = Command::SubnetDelete(target);

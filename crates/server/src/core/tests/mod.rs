@@ -180,7 +180,7 @@ impl Bed {
     fn route_change(&self, vpc: &Vpc, routes: &[(&str, &str)]) -> RouteChange {
         RouteChange {
             region: vpc.region(),
-            vpc: vpc.id.into(),
+            vpc: Some(vpc.id.into()),
             route_table: self.table(vpc.id).id.into(),
             routes: routes
                 .iter()
@@ -189,6 +189,7 @@ impl Bed {
                     given_destination: (*destination).to_owned(),
                     next_hop: (*next_hop).to_owned(),
                     description: None,
+                    is_enabled: true,
                 })
                 .collect(),
         }

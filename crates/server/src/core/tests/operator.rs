@@ -205,7 +205,7 @@ async fn what_an_account_does_with_its_networks_does_not_keep_the_seed_from_bein
     };
     let rename = VpcModify {
         target: target(&web),
-        name: "renamed".to_owned(),
+        name: Some("renamed".to_owned()),
     };
     bed.execute(owner, Command::VpcModify(rename))
         .await
@@ -213,7 +213,7 @@ async fn what_an_account_does_with_its_networks_does_not_keep_the_seed_from_bein
     let subnet = catalog.subnets_of(web.id).next().unwrap().0.clone();
     let delete = SubnetTarget {
         region: GZ,
-        vpc: web.id.into(),
+        vpc: Some(web.id.into()),
         subnet: subnet.id.into(),
     };
     bed.execute(owner, Command::SubnetDelete(delete))

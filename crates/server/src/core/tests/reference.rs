@@ -402,7 +402,7 @@ impl Reference {
     }
 
     fn against_route(&self, caller: Uin, ask: &RouteChange) -> Vec<DomainError> {
-        let VpcRef::Unified(vpc) = ask.vpc else {
+        let Some(VpcRef::Unified(vpc)) = ask.vpc else {
             panic!("a legacy id")
         };
         assert!(self.owner(vpc) == caller && ask.routes.len() == 1);

@@ -11,7 +11,7 @@ use super::*;
 fn target(vpc: &Vpc, table: RouteTableId) -> RouteTableTarget {
     RouteTableTarget {
         region: vpc.region(),
-        vpc: vpc.id.into(),
+        vpc: Some(vpc.id.into()),
         route_table: table.into(),
     }
 }
@@ -232,7 +232,13 @@ async fn vpcs_and_subnets_are_renamed_by_their_owner() {
             vpc: vpc.id.into(),
         };
         let name = name.to_owned();
-        bed.execute(caller, Command::VpcModify(VpcModify { target, name }))
+        bed.execute(
+            caller,
+            Command::VpcModify(VpcModify {
+                target,
+                name: Some(name),
+            }),
+        )
     };
     rename(1, "new").await.unwrap();
     let catalog = bed.core.catalog();
@@ -245,11 +251,17 @@ async fn vpcs_and_subnets_are_renamed_by_their_owner() {
     let rename = |subnet: SubnetId, name: &str| {
         let target = SubnetTarget {
             region: GZ,
-            vpc: vpc.id.into(),
+            vpc: Some(vpc.id.into()),
             subnet: subnet.into(),
         };
         let name = name.to_owned();
-        bed.execute(1, Command::SubnetModify(SubnetModify { target, name }))
+        bed.execute(
+            1,
+            Command::SubnetModify(SubnetModify {
+                target,
+                name: Some(name),
+            }),
+        )
     };
     rename(one, "web").await.unwrap();
     rename(one, "web").await.unwrap();

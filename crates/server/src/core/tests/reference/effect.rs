@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::Side;
 use model::command::{PeeringAction, Reply};
+use model::{CidrBlock, NextHop, Side};
 
 use super::*;
 
@@ -54,6 +54,22 @@ impl Choice<'_> {
             "the answer is {:?}, not {expected:?}",
             self.outcome
         ))
+    }
+}
+
+impl Choice<'_> {
+    /// The answer names these routes, in their order, and none that went.
+    fn tells_new(&self, asked: &[(CidrBlock, NextHop)]) -> Result<(), String> {
+        let Outcome::RoutesChanged { old, new, .. } = self.outcome else {
+            return Err(format!("the answer is {:?}", self.outcome));
+        };
+        let told = new.iter().map(|route| (route.destination, route.next_hop));
+        match old.is_empty() && told.eq(asked.iter().copied()) {
+            true => Ok(()),
+            false => Err(format!(
+                "the answer tells {old:?} and {new:?}, not {asked:?}"
+            )),
+        }
     }
 }
 
@@ -139,14 +155,16 @@ impl Reference {
                 self.start(TaskKind::Modify { previous }, &action, choice)
             }
             Command::RouteCreate(ask) => {
-                let VpcRef::Unified(vpc) = ask.vpc else {
+                let Some(VpcRef::Unified(vpc)) = ask.vpc else {
                     panic!("a legacy id")
                 };
+                let mut asked = Vec::new();
                 for route in &ask.routes {
                     let hop = route.next_hop.parse().unwrap();
                     self.routes.insert((vpc, route.destination, hop));
+                    asked.push((route.destination, NextHop::Peering(hop)));
                 }
-                choice.answers(&Outcome::Done)
+                choice.tells_new(&asked)
             }
             other => panic!("{other:?} is not in the reference"),
         }
