@@ -63,6 +63,7 @@ async fn dispatch(verb: Command, file: File) -> anyhow::Result<()> {
         Command::Gateway(GatewayCommand::Remove { id, admin }) => {
             command::operator::gateway_remove(&id, admin).await
         }
+        Command::Ca(args) => command::ca::print(args),
         Command::Account(verb) => command::operator::account(verb).await,
         Command::Subaccount(verb) => command::operator::subaccount(verb).await,
         Command::Key(verb) => command::operator::key(verb).await,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 mod moment;
 mod operator;
 
+pub use crate::command::ca::CaArgs;
 pub use moment::{Moment, moment};
 pub use operator::{
     AccountCommand, AdminArgs, AuditArgs, KeyAccess, KeyArgs, KeyCommand, PeeringCommand,
@@ -65,6 +66,8 @@ pub enum Command {
     /// Run a gateway, or work with the one that runs on this host.
     #[command(subcommand)]
     Gateway(GatewayCommand),
+    /// Show how each client is made to trust the server's certificate.
+    Ca(CaArgs),
     /// Make and show accounts (talks to the server on this host).
     #[command(subcommand)]
     Account(AccountCommand),
@@ -129,6 +132,22 @@ pub struct ServerArgs {
     )]
     #[serde(default, rename = "tls-names")]
     pub tls_names: Vec<String>,
+    /// A certificate of one's own for the API, PEM with its chain; read again when it changes.
+    #[arg(
+        long,
+        env = "PEERWAY_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of that certificate, PEM.
+    #[arg(
+        long,
+        env = "PEERWAY_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    pub tls_key: Option<PathBuf>,
     /// How far a request's clock may be off, in seconds [default: 7200]
     #[arg(long, env = "PEERWAY_CLOCK_WINDOW_SECS", value_name = "SECS")]
     pub clock_window_secs: Option<u64>,

@@ -10,6 +10,7 @@ use model::admission::OverlapScope;
 use model::peering::REQUEST_LIFETIME;
 use serde::Deserialize;
 use server::Rate;
+use server::config::CertificateFiles;
 use server::config::ServerConfig;
 use tempfile::TempDir;
 
@@ -21,7 +22,7 @@ pub const ADMIN_SOCKET: &str = "/run/peerway/server.sock";
 pub const GATEWAY_SOCKET: &str = "/run/peerway/gateway.sock";
 /// Where the gateway keeps its state unless told otherwise.
 pub const GATEWAY_STATE_DIR: &str = "/var/lib/peerway/gateway";
-const SERVER_STATE_DIR: &str = "/var/lib/peerway/server";
+pub(crate) const SERVER_STATE_DIR: &str = "/var/lib/peerway/server";
 const METRICS_MAX_MIB: u32 = 1024;
 /// Room for some minutes of ten thousand busy sides.
 const METRICS_LEAST_MIB: u32 = 16;
@@ -131,6 +132,14 @@ pub fn server(flags: ServerArgs, file: ServerArgs) -> anyhow::Result<ServerConfi
         .audit_max_mib
         .or(file.audit_max_mib)
         .unwrap_or(DEFAULT_AUDIT_MAX_MIB);
+    let certificate = match (
+        flags.tls_cert.or(file.tls_cert),
+        flags.tls_key.or(file.tls_key),
+    ) {
+        (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+        (None, None) => None,
+        _ => bail!("--tls-cert and --tls-key belong together"),
+    };
     if audit_max_mib == 0 {
         bail!("--audit-max-mib is 0; give at least 1");
     }
@@ -149,6 +158,7 @@ pub fn server(flags: ServerArgs, file: ServerArgs) -> anyhow::Result<ServerConfi
             .unwrap_or_else(|| PathBuf::from(ADMIN_SOCKET)),
         seed_file: flags.seed_file.or(file.seed_file),
         tls_names: or_vec(flags.tls_names, file.tls_names),
+        certificate,
         clock_window: Duration::from_secs(
             flags
                 .clock_window_secs

@@ -1,5 +1,6 @@
 //! What a server is told at its start. Reading flags and files is the caller's.
 
+pub use crate::certificate::CertificateFiles;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub struct ServerConfig {
     pub seed_file: Option<PathBuf>,
     /// More names and addresses for the server's certificate.
     pub tls_names: Vec<String>,
+    /// A certificate for the public API instead of one that the CA of the deployment signs.
+    pub certificate: Option<CertificateFiles>,
     /// How far a request's timestamp may be from the server's clock.
     pub clock_window: Duration,
     /// What an exact repetition inside that window is answered.
@@ -85,6 +88,7 @@ impl ServerConfig {
             state_dir,
             seed_file: None,
             tls_names: Vec::new(),
+            certificate: None,
             clock_window: Duration::from_secs(2 * 3600),
             replay: Replay::default(),
             rate_limit: Rate::DEFAULT,

@@ -10,6 +10,7 @@
 pub mod admin;
 pub mod audit;
 pub mod catalog;
+mod certificate;
 pub mod clock;
 pub mod config;
 pub mod core;

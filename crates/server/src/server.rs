@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{self, Admin, BindError, Socket};
 use crate::audit::Audit;
+use crate::certificate::OwnCertificate;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{MASTER_KEY_FILE, STATE_FILE, ServerConfig};
 use crate::core::{Core, Rules};
@@ -137,6 +138,7 @@ pub struct Server {
     sync: (TcpListener, SocketAddr, TlsAcceptor),
     admin: (Admin, Socket),
     audit: Audit,
+    own: Option<Arc<OwnCertificate>>,
 }
 
 /// Builds a server with the machine's clock: opens or makes its state, applies the seed, binds
@@ -205,11 +207,13 @@ pub async fn build_with_clock(
         sync_address,
         ca_sha256: authority.fingerprint(),
     };
+    let own = config.certificate.clone().map(OwnCertificate::load);
+    let own = own.transpose()?;
     let Listeners { https, http, sync } = listeners;
     Ok(Server {
         https: https
             .map(|(listener, address)| {
-                Ok::<_, TlsError>((listener, address, public_tls(&identity)?))
+                Ok::<_, TlsError>((listener, address, public_tls(&identity, own.clone())?))
             })
             .transpose()?,
         http,
@@ -222,6 +226,7 @@ pub async fn build_with_clock(
         public,
         admin: (admin, socket),
         audit,
+        own,
     })
 }
 
@@ -270,7 +275,11 @@ impl Server {
             sync,
             admin,
             audit,
+            own,
         } = self;
+        if let Some(own) = own {
+            lifetime.spawn(own.follow(lifetime.stop.clone()));
+        }
         if let Some((listener, _, tls)) = https {
             let serve = http::serve(Arc::clone(&public), listener, Some(tls), lifetime.clone());
             lifetime.spawn(serve);
@@ -463,8 +472,14 @@ async fn open_series(
         .map_err(|source| StartError::Series { path, source })
 }
 
-fn public_tls(identity: &ServerIdentity) -> Result<TlsAcceptor, TlsError> {
-    Ok(TlsAcceptor::from(identity.public_config()?))
+fn public_tls(
+    identity: &ServerIdentity,
+    own: Option<Arc<OwnCertificate>>,
+) -> Result<TlsAcceptor, TlsError> {
+    Ok(TlsAcceptor::from(match own {
+        Some(own) => tls::config_of(own)?,
+        None => identity.public_config()?,
+    }))
 }
 
 fn limits(config: &ServerConfig) -> Limits {

@@ -22,8 +22,8 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, ResolvesServerCert};
 use rustls::{
     DigitallySignedStruct, DistinguishedName as IssuerName, ServerConfig, SignatureScheme,
 };
@@ -37,13 +37,20 @@ const SERVER_KEY_FILE: &str = "server.key";
 
 /// The names that the server's certificate always carries: those of the vendor's own service among
 /// them, for clients whose host name cannot be changed.
-const STANDING_NAMES: [&str; 5] = [
+const STANDING_NAMES: [&str; 9] = [
     "localhost",
     "127.0.0.1",
     "::1",
     "vpc.api.qcloud.com",
     "vpc.tencentcloudapi.com",
+    "cam.tencentcloudapi.com",
+    "cvm.tencentcloudapi.com",
+    "sts.tencentcloudapi.com",
+    "tag.tencentcloudapi.com",
 ];
+
+/// What the public API speaks, the preferred first.
+const PUBLIC_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 const CA_LIFETIME_DAYS: i64 = 20 * 365;
 // Some clients refuse certificates of more than 825 days.
@@ -181,7 +188,7 @@ impl ServerIdentity {
     /// [`TlsError::Use`].
     pub fn public_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let mut config = self.config(None)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = PUBLIC_PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Arc::new(config))
     }
 
@@ -210,6 +217,23 @@ impl ServerIdentity {
             .with_single_cert(self.chain.clone(), self.key.clone_key())
             .map_err(TlsError::Use)
     }
+}
+
+/// TLS for the public API with certificates from elsewhere.
+///
+/// # Errors
+/// [`TlsError::Use`].
+pub(crate) fn config_of(
+    certificates: Arc<dyn ResolvesServerCert>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Use)?;
+    let mut config = builder
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = PUBLIC_PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    Ok(Arc::new(config))
 }
 
 /// The host's addresses that others may reach it at, for a listener bound to an unspecified one.
@@ -301,7 +325,7 @@ impl ClientCertVerifier for AnyKey {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 

@@ -1,5 +1,6 @@
 //! The verbs of the command line, one module for each side they talk to.
 
+pub mod ca;
 pub mod gateway;
 pub mod operator;
 pub mod server;
