@@ -1,4 +1,5 @@
-//! The Tencent Cloud dialect of the public API, version 2: what arrives at `/v2/index.php`.
+//! The Tencent Cloud dialect of the public API, version 2: what arrives at `/v2/index.php`. API 3.0 is
+//! a second dialect over the same commands, in [`v3`].
 //!
 //! The way of a request: [`Parameters::from_query`] for a GET or [`Parameters::from_body`] for a POST
 //! (whose query string is ignored), [`Common::parse`], [`signature::verify`] with the key that the
@@ -15,6 +16,7 @@ mod read;
 pub mod request;
 pub mod response;
 pub mod signature;
+pub mod v3;
 
 pub use error::ApiError;
 pub use monitor::MonitorParameterError;

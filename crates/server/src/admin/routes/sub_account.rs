@@ -1,6 +1,7 @@
 //! Sub-accounts and their policies.
 
 use api::tencent::action::ACTIONS;
+use api::tencent::v3;
 use api::tencent::{parse_policy, policy_json};
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, State};
@@ -123,9 +124,9 @@ fn warnings(policy: &Policy) -> Vec<String> {
         .iter()
         .flat_map(|statement| &statement.actions);
     let without_effect = actions.filter(|pattern| {
-        !ACTIONS
-            .iter()
-            .any(|action| pattern.matches(&policy_action(action.name)))
+        let legacy = ACTIONS.iter().map(|action| policy_action(action.name));
+        let mut names = legacy.chain(v3::action::all().map(v3::Action::policy_name));
+        !names.any(|name| pattern.matches(&name))
     });
     without_effect
         .map(|pattern| format!("`{pattern}` matches no action of this server"))

@@ -1,0 +1,182 @@
+//! The one table of actions: what the dispatcher, the list of supported actions, the authorisation
+//! test and the OpenAPI document are made from.
+
+mod answer;
+mod neighbour;
+pub(super) mod network;
+mod peering;
+mod route;
+
+use std::str::FromStr;
+
+use model::command::{Direction, Paging};
+use model::{Command, IdError, Outcome, Region, Uin};
+
+use super::error::{Error, Fault};
+use super::field::{Arguments, DEFAULT_LIMIT, Field, Kind};
+use crate::tencent::request::Limits;
+
+/// A product of the vendor, as far as clients of peerings call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// Sub-accounts.
+    Cam,
+    /// Hosts, which tells regions and zones to all.
+    Cvm,
+    /// Identities.
+    Sts,
+    /// Tags.
+    Tag,
+    /// Networks and peerings.
+    Vpc,
+}
+
+impl Product {
+    /// Its name in host names, credentials and policies.
+    pub fn service(self) -> &'static str {
+        match self {
+            Product::Cam => "cam",
+            Product::Cvm => "cvm",
+            Product::Sts => "sts",
+            Product::Tag => "tag",
+            Product::Vpc => "vpc",
+        }
+    }
+
+    /// The version that its actions have.
+    pub fn version(self) -> &'static str {
+        match self {
+            Product::Cam => "2019-01-16",
+            Product::Sts | Product::Tag => "2018-08-13",
+            Product::Cvm | Product::Vpc => "2017-03-12",
+        }
+    }
+}
+
+/// The versions of all products.
+pub const VERSIONS: &[&str] = &["2017-03-12", "2018-08-13", "2019-01-16"];
+
+/// An action.
+pub struct Action {
+    /// Its name.
+    pub name: &'static str,
+    /// The product that it belongs to.
+    pub product: Product,
+    /// Its parameters.
+    pub fields: &'static [Field],
+    /// The members of its answer, `RequestId` left out.
+    pub answer: &'static [Field],
+    /// The codes that its page lists.
+    pub errors: &'static [&'static str],
+    build: Build,
+    render: Render,
+}
+
+/// Nearly every action works in a region, which is then required.
+#[derive(Clone, Copy)]
+enum Build {
+    /// Given who signed.
+    Anywhere(fn(Uin, &Arguments) -> Result<Command, Error>),
+    InRegion(fn(Region, &Arguments, &Limits) -> Result<Command, Error>),
+}
+
+/// Writes the members of an answer as a JSON object. `None` for an outcome that is not the action's.
+type Render = fn(&Outcome, &Arguments) -> Option<Vec<u8>>;
+
+/// Every action, by product and name.
+pub const ACTIONS: &[&[Action]] = &[
+    peering::ACTIONS,
+    network::ACTIONS,
+    route::ACTIONS,
+    neighbour::ACTIONS,
+];
+
+/// All actions.
+pub fn all() -> impl Iterator<Item = &'static Action> {
+    ACTIONS.iter().copied().flatten()
+}
+
+/// Looks an action up.
+pub fn find(name: &str, version: &str) -> Option<&'static Action> {
+    all().find(|action| action.name == name && action.product.version() == version)
+}
+
+impl Action {
+    /// Whether a region has to be given.
+    pub fn needs_region(&self) -> bool {
+        match self.build {
+            Build::Anywhere(_) => false,
+            Build::InRegion(_) => true,
+        }
+    }
+
+    pub(super) fn command(
+        &self,
+        region: Option<Region>,
+        signer: Uin,
+        arguments: &Arguments,
+        limits: &Limits,
+    ) -> Result<Command, Error> {
+        match self.build {
+            Build::Anywhere(build) => build(signer, arguments),
+            Build::InRegion(build) => {
+                let region = region.ok_or_else(|| Error::Missing("Region".to_owned()))?;
+                build(region, arguments, limits)
+            }
+        }
+    }
+
+    pub(super) fn render(&self, outcome: &Outcome, arguments: &Arguments) -> Option<Vec<u8>> {
+        (self.render)(outcome, arguments)
+    }
+
+    /// Whether it changes something. The vendor's verbs tell.
+    pub fn is_write(&self) -> bool {
+        let reads = ["Check", "Describe", "Get"];
+        !reads.iter().any(|verb| self.name.starts_with(verb))
+    }
+
+    /// Whether it makes something, so that a `ClientToken` may come with it.
+    pub fn is_creation(&self) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|field| matches!(field.kind, Kind::ClientToken))
+    }
+
+    /// The action's name in policies.
+    pub fn policy_name(&self) -> String {
+        format!("name/{}:{}", self.product.service(), self.name)
+    }
+}
+
+fn paging(arguments: &Arguments, direction: Direction) -> Paging {
+    let number = |name, absent| {
+        let value = arguments.integer(name).unwrap_or(absent);
+        u64::try_from(value).unwrap_or_default()
+    };
+    Paging {
+        offset: number("Offset", 0),
+        limit: number("Limit", DEFAULT_LIMIT),
+        direction,
+    }
+}
+
+fn parse_id<T: FromStr<Err = IdError>>(name: &str, id: &str) -> Result<T, Error> {
+    id.parse()
+        .map_err(|error: IdError| Error::value(name, Fault::Malformed, error.to_string()))
+}
+
+fn ids<T: FromStr<Err = IdError>>(arguments: &Arguments, name: &str) -> Result<Vec<T>, Error> {
+    arguments.texts(name).map(|id| parse_id(name, id)).collect()
+}
+
+impl PartialEq for Action {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name, self.product) == (other.name, other.product)
+    }
+}
+
+impl std::fmt::Debug for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}

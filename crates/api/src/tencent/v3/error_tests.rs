@@ -1,0 +1,445 @@
+//! The golden table: for every refusal of the domain the code of every action that can meet it.
+
+use std::fmt::Write as _;
+
+use model::peering::PeeringEvent;
+use model::{CidrBlock, PeeringConnectionId, Side, TaskId, VpcId};
+
+use super::*;
+use crate::tencent::v3::action;
+
+fn domain_errors() -> Vec<(&'static str, DomainError)> {
+    let text = || "x".to_owned();
+    let (vpc, peering) = (VpcId::from_entropy(0), PeeringConnectionId::from_entropy(0));
+    let block: CidrBlock = "10.0.0.0/16".parse().unwrap();
+    let event = PeeringEvent::Accept;
+    vec![
+        (
+            "VpcNotFound",
+            DomainError::VpcNotFound {
+                vpc: text(),
+                region: text(),
+            },
+        ),
+        ("SubnetNotFound", DomainError::SubnetNotFound(text())),
+        (
+            "RouteTableNotFound",
+            DomainError::RouteTableNotFound(text()),
+        ),
+        ("PeeringNotFound", DomainError::PeeringNotFound(text())),
+        ("TaskNotFound", DomainError::TaskNotFound(text())),
+        ("RouteNotFound", DomainError::RouteNotFound(text())),
+        ("SubnetNameTaken", DomainError::SubnetNameTaken(text())),
+        ("RouteTableName", DomainError::RouteTableName(text())),
+        ("RouteDescription", DomainError::RouteDescription(text())),
+        (
+            "VpcInUse",
+            DomainError::VpcInUse {
+                vpc: text(),
+                reason: text(),
+            },
+        ),
+        (
+            "SubnetInUse",
+            DomainError::SubnetInUse {
+                subnet: text(),
+                hosts: 1,
+            },
+        ),
+        (
+            "RouteTableIsDefault",
+            DomainError::RouteTableIsDefault(text()),
+        ),
+        (
+            "RouteTableInUse",
+            DomainError::RouteTableInUse {
+                route_table: text(),
+                subnet: text(),
+            },
+        ),
+        (
+            "RouteTableLimit",
+            DomainError::RouteTableLimit { limit: 10 },
+        ),
+        ("ZoneNotFound", DomainError::ZoneNotFound(text())),
+        ("VpcName", DomainError::VpcName(text())),
+        ("SubnetName", DomainError::SubnetName(text())),
+        ("PeeringName", DomainError::PeeringName(text())),
+        ("VpcCidr", DomainError::VpcCidr(text())),
+        ("SubnetCidr", DomainError::SubnetCidr(text())),
+        (
+            "SubnetConflict",
+            DomainError::SubnetConflict {
+                cidr: text(),
+                other: text(),
+            },
+        ),
+        ("Destination", DomainError::Destination(text())),
+        ("RouteExists", DomainError::RouteExists(text())),
+        ("NextHopType", DomainError::NextHopType(text())),
+        ("NextHopNotFound", DomainError::NextHopNotFound(text())),
+        ("VpcLimit", DomainError::VpcLimit { limit: 5 }),
+        ("SubnetLimit", DomainError::SubnetLimit { limit: 10 }),
+        ("RouteLimit", DomainError::RouteLimit { limit: 50 }),
+        (
+            "EndsOverlap",
+            DomainError::Admission(Refusal::EndsOverlap {
+                requester: block,
+                accepter: block,
+            }),
+        ),
+        (
+            "PairExists",
+            DomainError::Admission(Refusal::PairExists { existing: peering }),
+        ),
+        (
+            "PeersOverlap",
+            DomainError::Admission(Refusal::PeersOverlap {
+                vpc,
+                cidr: block,
+                other_cidr: block,
+                existing: peering,
+            }),
+        ),
+        (
+            "Limit",
+            DomainError::Admission(Refusal::Limit { vpc, limit: 10 }),
+        ),
+        (
+            "InboxFull",
+            DomainError::Admission(Refusal::InboxFull { vpc }),
+        ),
+        (
+            "PeeringGone",
+            DomainError::PeeringState(TransitionError::NotFound),
+        ),
+        (
+            "WrongRole",
+            DomainError::PeeringState(TransitionError::WrongRole {
+                allowed: Side::Accepter,
+                event: event.clone(),
+            }),
+        ),
+        (
+            "WrongState",
+            DomainError::PeeringState(TransitionError::WrongState {
+                state: "active",
+                event,
+            }),
+        ),
+        ("ActionLocked", DomainError::ActionLocked(TaskId(1))),
+        (
+            "Parameter",
+            DomainError::Parameter {
+                name: "x",
+                reason: text(),
+            },
+        ),
+    ]
+}
+
+/// Which refusals can come of an action, by a part of its name.
+fn can_meet(action: &str, error: &str) -> bool {
+    let groups: &[(&str, &[&str])] = &[
+        (
+            "CreateVpcPeering",
+            &[
+                "VpcNotFound",
+                "PeeringName",
+                "EndsOverlap",
+                "PairExists",
+                "PeersOverlap",
+                "Limit",
+                "InboxFull",
+            ],
+        ),
+        (
+            "AcceptVpcPeering",
+            &[
+                "PeeringNotFound",
+                "PeeringGone",
+                "WrongRole",
+                "WrongState",
+                "ActionLocked",
+                "EndsOverlap",
+                "PairExists",
+                "PeersOverlap",
+                "Limit",
+            ],
+        ),
+        (
+            "RejectVpcPeering",
+            &[
+                "PeeringNotFound",
+                "PeeringGone",
+                "WrongRole",
+                "WrongState",
+                "ActionLocked",
+            ],
+        ),
+        (
+            "EnableVpcPeering",
+            &[
+                "PeeringNotFound",
+                "PeeringGone",
+                "WrongRole",
+                "WrongState",
+                "ActionLocked",
+                "EndsOverlap",
+                "PairExists",
+                "PeersOverlap",
+                "Limit",
+                "InboxFull",
+            ],
+        ),
+        (
+            "DeleteVpcPeering",
+            &["PeeringNotFound", "PeeringGone", "ActionLocked"],
+        ),
+        (
+            "ModifyVpcPeering",
+            &[
+                "PeeringNotFound",
+                "PeeringGone",
+                "PeeringName",
+                "WrongRole",
+                "WrongState",
+                "ActionLocked",
+            ],
+        ),
+        ("CreateVpc", &["VpcName", "VpcCidr", "VpcLimit"]),
+        (
+            "CreateSubnet",
+            &[
+                "VpcNotFound",
+                "SubnetName",
+                "SubnetCidr",
+                "SubnetConflict",
+                "SubnetLimit",
+                "ZoneNotFound",
+            ],
+        ),
+        ("DescribeVpcs", &["VpcNotFound"]),
+        ("DescribeRouteTables", &["RouteTableNotFound"]),
+        ("DeleteVpc", &["VpcNotFound", "VpcInUse"]),
+        ("ModifyVpcAttribute", &["VpcNotFound", "VpcName"]),
+        ("DeleteSubnet", &["SubnetNotFound", "SubnetInUse"]),
+        (
+            "ModifySubnet",
+            &["SubnetNotFound", "SubnetName", "SubnetNameTaken"],
+        ),
+        (
+            "CreateRouteTableWithRoutes",
+            &[
+                "VpcNotFound",
+                "RouteTableName",
+                "RouteTableLimit",
+                "Destination",
+                "RouteExists",
+                "NextHopType",
+                "NextHopNotFound",
+                "RouteDescription",
+                "RouteLimit",
+            ],
+        ),
+        (
+            "CreateRouteTable",
+            &["VpcNotFound", "RouteTableName", "RouteTableLimit"],
+        ),
+        (
+            "DeleteRouteTable",
+            &[
+                "RouteTableNotFound",
+                "RouteTableIsDefault",
+                "RouteTableInUse",
+            ],
+        ),
+        (
+            "ModifyRouteTable",
+            &["RouteTableNotFound", "RouteTableName"],
+        ),
+        (
+            "ReplaceRouteTableAssociation",
+            &["RouteTableNotFound", "SubnetNotFound"],
+        ),
+        (
+            "CreateRoutes",
+            &[
+                "RouteTableNotFound",
+                "Destination",
+                "RouteExists",
+                "NextHopType",
+                "NextHopNotFound",
+                "RouteDescription",
+                "RouteLimit",
+            ],
+        ),
+        (
+            "DeleteRoutes",
+            &["RouteTableNotFound", "RouteNotFound", "RouteExists"],
+        ),
+        (
+            "ReplaceRoutes",
+            &[
+                "RouteTableNotFound",
+                "RouteNotFound",
+                "Destination",
+                "RouteExists",
+                "NextHopType",
+                "NextHopNotFound",
+                "RouteDescription",
+            ],
+        ),
+        (
+            "ResetRoutes",
+            &[
+                "RouteTableNotFound",
+                "RouteTableName",
+                "Destination",
+                "RouteExists",
+                "NextHopType",
+                "NextHopNotFound",
+                "RouteDescription",
+                "RouteLimit",
+            ],
+        ),
+        (
+            "EnableRoutes",
+            &["RouteTableNotFound", "RouteNotFound", "RouteExists"],
+        ),
+        (
+            "DisableRoutes",
+            &["RouteTableNotFound", "RouteNotFound", "RouteExists"],
+        ),
+        ("DescribeSubnets", &["VpcNotFound", "SubnetNotFound"]),
+    ];
+    let group = groups.iter().find(|(prefix, _)| action.starts_with(prefix));
+    group.is_some_and(|(_, errors)| errors.contains(&error))
+}
+
+#[test]
+fn codes_of_the_domain_are_as_recorded() {
+    let mut table = String::new();
+    for action in action::all() {
+        for (name, error) in domain_errors() {
+            if can_meet(action.name, name) {
+                let code = Error::Domain(error).code(Some(action));
+                writeln!(table, "{:32} {name:20} {code}", action.name).unwrap();
+            }
+        }
+    }
+    let recorded = include_str!("error_table.txt");
+    assert_eq!(table, recorded, "the table is\n{table}");
+}
+
+#[test]
+fn codes_of_the_dialect_are_as_recorded() {
+    let text = || "x".to_owned();
+    for (error, code) in [
+        (Error::Plain, "UnsupportedProtocol"),
+        (Error::Method(text()), "UnsupportedProtocol"),
+        (Error::TooLarge { limit: 1 }, "RequestSizeLimitExceeded"),
+        (
+            Error::Form(ParametersError::QueryTooLong {
+                limit: 1,
+                actual: 2,
+            }),
+            "RequestSizeLimitExceeded",
+        ),
+        (
+            Error::Form(ParametersError::TooMany { limit: 1 }),
+            "InvalidParameter",
+        ),
+        (Error::Body(text()), "InvalidRequest"),
+        (Error::ContentType(text()), "InvalidRequest"),
+        (Error::Tree(TreeError::Multipart(text())), "InvalidRequest"),
+        (Error::Tree(TreeError::NoObject), "InvalidParameter"),
+        (Error::Unsigned, "AuthFailure.InvalidAuthorization"),
+        (
+            Error::Authorization(AuthorizationError("x")),
+            "AuthFailure.InvalidAuthorization",
+        ),
+        (Error::SecretId, "AuthFailure.SecretIdNotFound"),
+        (
+            Error::Signature(SignatureError::Header(text())),
+            "AuthFailure.SignatureFailure",
+        ),
+        (
+            Error::LegacySignature(crate::tencent::SignatureError::Missing),
+            "AuthFailure.SignatureFailure",
+        ),
+        (
+            Error::Expired {
+                timestamp: 1,
+                now: 2,
+                window_secs: 300,
+            },
+            "AuthFailure.SignatureExpire",
+        ),
+        (Error::Token, "AuthFailure.TokenFailure"),
+        (
+            Error::Unauthorised(text()),
+            "AuthFailure.UnauthorizedOperation",
+        ),
+        (Error::Version(text()), "NoSuchVersion"),
+        (Error::UnknownAction(text()), "InvalidAction"),
+        (Error::Region(text()), "UnsupportedRegion"),
+        (Error::TooManyRequests(text()), "RequestLimitExceeded"),
+        (Error::Missing(text()), "MissingParameter"),
+        (
+            Error::Unknown {
+                name: text(),
+                guess: None,
+            },
+            "UnknownParameter",
+        ),
+        (
+            Error::Unknown {
+                name: text(),
+                guess: Some("y"),
+            },
+            "UnknownParameter.WithGuess",
+        ),
+        (
+            Error::Type {
+                name: text(),
+                reason: "y",
+            },
+            "InvalidParameter",
+        ),
+        // Without an action that lists the finer code, the class.
+        (
+            Error::value("x", Fault::Malformed, "y"),
+            "InvalidParameterValue",
+        ),
+        (Error::Coexist("x", "y"), "InvalidParameter"),
+        (
+            Error::FilterName {
+                name: text(),
+                known: &[],
+            },
+            "InvalidParameter",
+        ),
+        (Error::Unsupported(text()), "UnsupportedOperation"),
+        (Error::ClientToken(text()), "InvalidParameterValue"),
+        (Error::DryRun, "DryRunOperation"),
+        (Error::Internal, "InternalError"),
+        (Error::Unavailable, "ServiceUnavailable"),
+    ] {
+        assert_eq!(error.code(None), code, "{error}");
+    }
+}
+
+#[test]
+fn every_code_of_an_action_is_its_own_or_common() {
+    for action in action::all() {
+        for (name, error) in domain_errors() {
+            let code = Error::Domain(error).code(Some(action));
+            assert!(
+                COMMON_CODES.contains(&code) || action.errors.contains(&code),
+                "{} answers {name} with {code}",
+                action.name
+            );
+        }
+    }
+}

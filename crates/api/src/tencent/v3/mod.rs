@@ -1,0 +1,22 @@
+//! The Tencent Cloud dialect of the public API, version 3.0 (2017-03-12 and its neighbours).
+//!
+//! The way of a request: [`Request::read`], then the key that [`Request::secret_id`] names, the clock,
+//! [`Request::verify`], [`Request::action`], [`Request::command`]; then the use case, the same as for
+//! version 2; then [`render`] or [`render_error`]. Which actions exist, with their parameters, answers
+//! and codes, is one table, [`action::ACTIONS`]; which refusal answers with which code is one table,
+//! [`Error::code`].
+
+pub mod action;
+pub mod error;
+pub mod field;
+pub mod openapi;
+pub mod request;
+pub mod response;
+pub mod signature;
+pub mod tree;
+
+pub use action::Action;
+pub use error::Error;
+pub use field::Arguments;
+pub use request::{Incoming, LONGEST_BODY, PATH, Parsed, Request, is_recognised};
+pub use response::{CONTENT_TYPE, render, render_error};
