@@ -1,4 +1,4 @@
-//! The public listener: `/v2/index.php` of the legacy API, `/healthz` and `/metrics`.
+//! The public listener: API 3.0 at `/`, the legacy API at `/v2/index.php`, `/healthz` and `/metrics`.
 //!
 //! A call goes through [`PublicApi::respond`]: parameters, signature, clock window, rate, command,
 //! use case, answer. What a parameter or an action means is `api`'s business, what happens is the
@@ -10,6 +10,7 @@ mod call;
 mod repetition;
 #[cfg(test)]
 mod tests;
+mod v3;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::tencent::signature::PATH;
+use api::tencent::v3::{PATH as PATH_3_0, is_recognised};
 use api::tencent::{ApiError, CONTENT_TYPE, Limits, ParameterLimits, Rows, render_error};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -109,10 +111,16 @@ impl PublicApi {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let is_get = request.method() == http::Method::GET;
-        match request.uri().path() {
-            PATH => self.call(request).await,
+        let path = request.uri().path();
+        let is_v3 = is_recognised(path, request.headers(), request.uri().query());
+        match path {
+            PATH if !is_v3 => self.call(request).await,
+            PATH_3_0 => self.call_v3(request).await,
             "/healthz" if is_get => self.health(),
             "/metrics" if is_get => self.metrics(),
+            "/openapi.json" if is_get => v3::openapi(),
+            // Something in front of the server may add to the path.
+            _ if is_v3 => self.call_v3(request).await,
             _ => not_found(),
         }
     }
@@ -181,6 +189,7 @@ async fn serve_connection(
 fn refuse_plain_http(path: &str) -> Answer {
     let mut answer = match path {
         PATH => json(StatusCode::OK, render_error(&ApiError::Protocol).into()),
+        PATH_3_0 => v3::refuse_plain_http(),
         _ => not_found(),
     };
     let close = HeaderValue::from_static("close");

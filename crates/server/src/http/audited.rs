@@ -88,6 +88,20 @@ impl Audited {
         self.write(ending, true).await;
     }
 
+    /// Writes down what was decided in a dialect whose codes are words.
+    pub(super) async fn decided_in_words(self, decided: Result<&Outcome, (&'static str, String)>) {
+        let ending = match decided {
+            Ok(outcome) => success(outcome, &self.core.catalog()),
+            Err((code, message)) => Ending {
+                code: 1,
+                code_desc: code.to_owned(),
+                message: message.chars().take(LONGEST_MESSAGE).collect(),
+                ..Ending::default()
+            },
+        };
+        self.write(ending, false).await;
+    }
+
     async fn write(self, result: Ending, repeated: bool) {
         let entry = Entry {
             time: self.time,

@@ -17,3 +17,4 @@ mod requests;
 mod seed_example;
 mod tasks;
 mod transport;
+mod v3;

@@ -51,11 +51,15 @@ async fn http2_is_served_to_those_who_choose_it() {
 async fn other_paths_are_not_found_and_health_is_told() {
     let bed = Bed::start(Dataplane::None).await;
     let client = bed.client();
-    for path in ["/", "/v2", "/v2/index.php/more", "/v3/index.php"] {
+    for path in ["/v2", "/v2/index.php/more", "/v3/index.php"] {
         let answer = client.send(Request::get(path), "").await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.json()["error"].as_str().unwrap().contains(PATH));
     }
+    // API 3.0 is there, and refuses what is not signed.
+    let answer = client.send(Request::get("/"), "").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.json()["Response"]["Error"]["Code"].is_string());
     let health = client.send(Request::get("/healthz"), "").await;
     assert_eq!(health.status, 200);
     assert_eq!(health.json()["status"], "ok");

@@ -1,0 +1,352 @@
+//! The way of one call of API 3.0: authorization, clock, signature, action, parameters, use case,
+//! answer. The rules are the core's, as for the legacy API; only words and order are another.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::tencent::v3::{
+    self, Action, Arguments, CONTENT_TYPE, Error, Incoming, LONGEST_BODY, Parsed, Request,
+};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body;
+use model::{Command, Outcome, Principal};
+
+use super::audited::{Audited, to_its_end};
+use super::authenticate::KeyError;
+use super::call::{EXECUTION_TIME_LIMIT, UNKNOWN_ACTION, host, wants_dry_run};
+use super::{Answer, PublicApi, json};
+use crate::audit::named;
+use crate::core::{Caller, NotAuthorised};
+use crate::error::UseCaseError;
+
+/// How far a timestamp may be from the server's clock.
+const CLOCK_WINDOW: Duration = Duration::from_secs(300);
+
+/// Made by some clients for each call, and read by one from the answer.
+const TRACE_ID: &str = "x-tc-traceid";
+
+/// What was learnt of a request, whatever came of it.
+struct Seen {
+    action: Option<&'static Action>,
+    /// Whether nothing of it is left on the connection.
+    whole: bool,
+}
+
+/// What a call is answered when nothing was wrong with it.
+struct Told {
+    action: &'static Action,
+    arguments: Arguments,
+    outcome: Outcome,
+}
+
+impl PublicApi {
+    pub(super) async fn call_v3<B>(&self, request: http::Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let begun = Instant::now();
+        let version = request.version();
+        let trace_id = request.headers().get(TRACE_ID).cloned();
+        let mut seen = Seen {
+            action: None,
+            whole: false,
+        };
+        let told = AssertUnwindSafe(self.execute_v3(request, &mut seen))
+            .catch_unwind()
+            .await;
+        let request_id = request_id();
+        // The panic itself was printed by the panic hook.
+        let (code, body) = match told.unwrap_or(Err(Error::Internal)) {
+            Ok(told) => {
+                let Told {
+                    action,
+                    arguments,
+                    outcome,
+                } = told;
+                let body = v3::render(action, &arguments, &outcome, &request_id);
+                ("0", body)
+            }
+            Err(error) => {
+                let body = v3::render_error(&error, seen.action, &request_id);
+                (error.code(seen.action), body)
+            }
+        };
+        let label = seen.action.map_or(UNKNOWN_ACTION, |action| action.name);
+        self.telemetry.request(label, code, begun.elapsed());
+        let mut answer = answer(body);
+        if let Some(trace_id) = trace_id {
+            answer.headers_mut().insert(TRACE_ID, trace_id);
+        }
+        if !seen.whole && version < Version::HTTP_2 {
+            // What is left of the body would be in the way of the next request.
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
+        answer
+    }
+
+    async fn execute_v3<B>(&self, request: http::Request<B>, seen: &mut Seen) -> Result<Told, Error>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let body = match head.method {
+            Method::POST => self.read_v3(body).await?,
+            _ => Bytes::new(),
+        };
+        seen.whole = head.method == Method::POST || head.method == Method::GET;
+        let request = Request::read(incoming(&head, &body))?;
+        let caller = self.authenticate_v3(&request)?;
+        let action = request.action()?;
+        seen.action = Some(action);
+        self.take_call(&caller, action.name)
+            .map_err(Error::TooManyRequests)?;
+        let audited = || {
+            let pairs = request.pairs();
+            let pairs = pairs.iter().map(|(name, value)| (&**name, &**value));
+            Audited::new(
+                &self.core,
+                &self.audit,
+                &caller,
+                action.name,
+                named(pairs),
+                &head.extensions,
+            )
+        };
+        let Parsed {
+            command, arguments, ..
+        } = match self.permitted_v3(&caller, &request, action) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                if action.is_write() || matches!(error, Error::Unauthorised(_)) {
+                    let refusal = in_words(&error, action);
+                    audited().decided_in_words(Err(refusal)).await;
+                }
+                return Err(error);
+            }
+        };
+        let execution = async {
+            if command.is_read() {
+                let found = self.core.execute(caller.account, command).await;
+                return found.map_err(|error| told(error, action));
+            }
+            if wants_dry_run(&head.headers) {
+                let rehearsed = self.core.rehearse(caller.account, &command);
+                rehearsed.map_err(|error| told(error, action))?;
+                return Err(Error::DryRun);
+            }
+            self.write_v3(&caller, action, command, audited()).await
+        };
+        let outcome = match tokio::time::timeout(EXECUTION_TIME_LIMIT, execution).await {
+            Ok(outcome) => outcome?,
+            Err(_) => {
+                tracing::error!(action = action.name, "a use case took too long");
+                return Err(Error::Unavailable);
+            }
+        };
+        Ok(Told {
+            action,
+            arguments,
+            outcome,
+        })
+    }
+
+    /// Who calls: the owner of the key that signed, inside the clock window.
+    fn authenticate_v3(&self, request: &Request<'_>) -> Result<Caller, Error> {
+        let (caller, secret) = self
+            .owner_of(request.secret_id())
+            .map_err(|error| match error {
+                KeyError::Unknown => Error::SecretId,
+                KeyError::Sealed => Error::Internal,
+            })?;
+        let now = u64::try_from(self.core.clock().now().secs()).unwrap_or_default();
+        let (timestamp, window_secs) = (request.timestamp(), CLOCK_WINDOW.as_secs());
+        if now.abs_diff(timestamp) > window_secs {
+            return Err(Error::Expired {
+                timestamp,
+                now,
+                window_secs,
+            });
+        }
+        request.verify(secret.expose())?;
+        // Keys here are long-term ones, which no token goes with.
+        match request.token() {
+            Some(_) => Err(Error::Token),
+            None => Ok(caller),
+        }
+    }
+
+    /// What is asked for, if the caller may ask for it.
+    fn permitted_v3(
+        &self,
+        caller: &Caller,
+        request: &Request<'_>,
+        action: &'static Action,
+    ) -> Result<Parsed, Error> {
+        let signer = match caller.principal {
+            Principal::Account => caller.account,
+            Principal::SubAccount(uin) => uin,
+        };
+        let parsed = request.command(action, signer, &self.options.limits)?;
+        self.core
+            .authorise(caller, &action.policy_name(), &parsed.command)
+            .map_err(|refusal| Error::Unauthorised(not_authorised(&refusal)))?;
+        Ok(parsed)
+    }
+
+    async fn write_v3(
+        &self,
+        caller: &Caller,
+        action: &'static Action,
+        command: Command,
+        audited: Audited,
+    ) -> Result<Outcome, Error> {
+        let (core, account) = (Arc::clone(&self.core), caller.account);
+        to_its_end(async move {
+            let decided = core.execute(account, command).await;
+            let decided = decided.map_err(|error| told(error, action));
+            let words = decided.as_ref().map_err(|error| in_words(error, action));
+            audited.decided_in_words(words).await;
+            decided
+        })
+        .await
+    }
+
+    async fn read_v3<B>(&self, body: B) -> Result<Bytes, Error>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let whole = Limited::new(body, LONGEST_BODY).collect();
+        match tokio::time::timeout(self.body_time_limit, whole).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::TooLarge {
+                limit: LONGEST_BODY,
+            }),
+            Ok(Err(error)) => Err(Error::Body(format!("it ended early: {error}"))),
+            Err(_) => Err(Error::Body("it did not arrive in time".to_owned())),
+        }
+    }
+}
+
+fn incoming<'a>(head: &'a Parts, body: &'a [u8]) -> Incoming<'a> {
+    Incoming {
+        method: &head.method,
+        path: head.uri.path(),
+        query: head.uri.query().unwrap_or_default(),
+        host: host(&head.uri, &head.headers),
+        headers: &head.headers,
+        body,
+    }
+}
+
+/// What a caller is told of a use case's error; the log gets the rest.
+fn told(error: UseCaseError, action: &Action) -> Error {
+    let action = action.name;
+    match error {
+        UseCaseError::Domain(error) => Error::Domain(error),
+        UseCaseError::AnswersFull(full) => {
+            tracing::warn!(action, %full, "no room to remember an answer");
+            Error::TooManyRequests("there is no room to remember answers; retry later".to_owned())
+        }
+        UseCaseError::Busy => {
+            tracing::warn!(action, "too many competing changes");
+            Error::Unavailable
+        }
+        UseCaseError::Unavailable { .. } => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, action, "a call failed");
+            Error::Unavailable
+        }
+        UseCaseError::Operator(_) | UseCaseError::Internal(_) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, action, "a call failed");
+            Error::Internal
+        }
+    }
+}
+
+/// A refusal for the audit log.
+fn in_words(error: &Error, action: &Action) -> (&'static str, String) {
+    (error.code(Some(action)), error.to_string())
+}
+
+fn not_authorised(refusal: &NotAuthorised) -> String {
+    match refusal {
+        NotAuthorised::ReadOnly { action } => format!("{action}: the key is read-only"),
+        NotAuthorised::Action { action } => {
+            format!("{action}: no policy of the sub-account permits it")
+        }
+        NotAuthorised::Resources { action, refused } => {
+            let refused: Vec<String> = refused.iter().map(ToString::to_string).collect();
+            format!("{action} on {}", refused.join(", "))
+        }
+    }
+}
+
+/// A random identifier of a request: a UUID of version 4, RFC 9562, section 5.4.
+fn request_id() -> String {
+    const VERSION: u128 = 0x4 << 76;
+    const VARIANT: u128 = 0x2 << 62;
+    const FREE: u128 = !((0xf << 76) | (0x3 << 62));
+
+    let number = rand::random::<u128>() & FREE | VERSION | VARIANT;
+    let text = format!("{number:032x}");
+    let parts = [
+        &text[..8],
+        &text[8..12],
+        &text[12..16],
+        &text[16..20],
+        &text[20..],
+    ];
+    parts.join("-")
+}
+
+fn answer(body: Vec<u8>) -> Answer {
+    let mut answer = json(StatusCode::OK, body.into());
+    let media_type = HeaderValue::from_static(CONTENT_TYPE);
+    let headers: &mut HeaderMap = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, media_type);
+    answer
+}
+
+/// The actions for tools that read OpenAPI.
+pub(super) fn openapi() -> Answer {
+    answer(v3::openapi::document().to_string().into_bytes())
+}
+
+/// What a client is told that speaks plain HTTP where TLS is spoken.
+pub(super) fn refuse_plain_http() -> Answer {
+    answer(v3::render_error(&Error::Plain, None, &request_id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn request_ids_are_random_uuids_in_lower_case() {
+        let ids: BTreeSet<String> = (0..1000).map(|_| request_id()).collect();
+        assert_eq!(ids.len(), 1000);
+        for id in ids {
+            let parts: Vec<&str> = id.split('-').collect();
+            assert_eq!(
+                parts.iter().map(|part| part.len()).collect::<Vec<_>>(),
+                [8, 4, 4, 4, 12]
+            );
+            let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            assert!(id.bytes().all(|byte| byte == b'-' || is_hex(byte)), "{id}");
+            assert_eq!(&parts[2][..1], "4");
+            assert!("89ab".contains(&parts[3][..1]), "{id}");
+        }
+    }
+}

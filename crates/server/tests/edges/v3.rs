@@ -1,0 +1,354 @@
+//! API 3.0 as clients meet it on the wire, and who may call what.
+
+use api::tencent::v3::field::{Field, Kind};
+use api::tencent::v3::signature::{Credential, Signed, sign};
+use api::tencent::v3::{Action, action};
+use http::{HeaderMap, HeaderValue, Request};
+use serde_json::{Map, Value, json};
+use server::Dataplane;
+use server::admin::{KeyChange, KeyRequest, KeyView};
+
+use crate::bed::{Bed, SECRET_ID, SECRET_KEY, first, second};
+use crate::client::{Answer, Caller, HOST, form};
+
+const OWNER: u64 = 2_407_912_486;
+
+/// A call in the making.
+struct Call<'a> {
+    action: &'a str,
+    version: &'a str,
+    body: String,
+    timestamp: i64,
+    path: &'static str,
+    /// The host that is signed, when it is another than the one that is sent.
+    signed_host: &'static str,
+    more: Vec<(&'static str, &'static str)>,
+}
+
+impl<'a> Call<'a> {
+    fn new(bed: &Bed, action: &'a str, body: &Value) -> Call<'a> {
+        Call {
+            action,
+            version: "2017-03-12",
+            body: body.to_string(),
+            timestamp: bed.clock_secs(),
+            path: "/",
+            signed_host: HOST,
+            more: Vec::new(),
+        }
+    }
+
+    async fn send(&self, bed: &Bed, caller: Option<&Caller>) -> Answer {
+        let timestamp = self.timestamp.to_string();
+        let mut headers = HeaderMap::new();
+        let mut set = |name: &'static str, value: &str| {
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+        };
+        set("content-type", "application/json");
+        set("x-tc-action", self.action);
+        set("x-tc-version", self.version);
+        set("x-tc-region", "ap-guangzhou");
+        set("x-tc-timestamp", &timestamp);
+        for (name, value) in &self.more {
+            set(name, value);
+        }
+        if let Some(caller) = caller {
+            let signed = Signed {
+                method: "POST",
+                query: "",
+                host: self.signed_host,
+                headers: &headers,
+                body: self.body.as_bytes(),
+                timestamp: &timestamp,
+            };
+            let credential = Credential {
+                secret_id: &caller.secret_id,
+                secret_key: caller.secret_key.as_bytes(),
+                service: "vpc",
+            };
+            let header = sign(&signed, credential, "content-type;host").unwrap();
+            headers.insert("authorization", header.parse().unwrap());
+        }
+        let mut request = Request::post(self.path);
+        request.headers_mut().unwrap().extend(headers);
+        bed.client().send(request, self.body.clone()).await
+    }
+}
+
+async fn call(bed: &Bed, action: &str, body: &Value) -> Value {
+    Call::new(bed, action, body)
+        .send(bed, Some(&first()))
+        .await
+        .json()
+}
+
+fn code(answer: &Value) -> &str {
+    answer["Response"]["Error"]["Code"].as_str().unwrap_or("")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_has_status_200_the_exact_content_type_and_a_request_id() {
+    let bed = Bed::start(Dataplane::None).await;
+    let caller = first();
+    let mut ids = Vec::new();
+    for (action, signer, expected) in [
+        ("DescribeVpcs", Some(&caller), ""),
+        ("DescribeVpcs", None, "AuthFailure.InvalidAuthorization"),
+        ("DescribeMoon", Some(&caller), "InvalidAction"),
+    ] {
+        let mut sent = Call::new(&bed, action, &json!({}));
+        sent.more.push(("x-tc-traceid", "8f0e-trace"));
+        let answer = sent.send(&bed, signer).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.headers["content-type"], "application/json");
+        assert_eq!(answer.headers["x-tc-traceid"], "8f0e-trace");
+        let body = answer.json();
+        assert_eq!(code(&body), expected, "{body}");
+        assert_eq!(body.as_object().unwrap().len(), 1, "{body}");
+        ids.push(body["Response"]["RequestId"].as_str().unwrap().to_owned());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_signatures_are_two_requests() {
+    let bed = Bed::start(Dataplane::None).await;
+    let body = json!({"VpcName": "twin", "CidrBlock": "10.50.0.0/16"});
+    let mut sent = Call::new(&bed, "CreateVpc", &body);
+    sent.more.push(("x-tc-content-sha256", "UNSIGNED-PAYLOAD"));
+    let first_id = sent.send(&bed, Some(&first())).await.json();
+    let second_id = sent.send(&bed, Some(&first())).await.json();
+    let id = |answer: &Value| {
+        answer["Response"]["Vpc"]["VpcId"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    assert!(id(&first_id).is_some() && id(&second_id).is_some());
+    assert_ne!(id(&first_id), id(&second_id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timestamp_may_be_five_minutes_off() {
+    let bed = Bed::start(Dataplane::None).await;
+    for (offset, expected) in [
+        (300, ""),
+        (-300, ""),
+        (301, "AuthFailure.SignatureExpire"),
+        (-301, "AuthFailure.SignatureExpire"),
+    ] {
+        let mut sent = Call::new(&bed, "DescribeVpcs", &json!({}));
+        sent.timestamp += offset;
+        let answer = sent.send(&bed, Some(&first())).await.json();
+        assert_eq!(code(&answer), expected, "{offset}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dialect_follows_from_path_and_version() {
+    let bed = Bed::start(Dataplane::None).await;
+    for path in ["/", "/v2/index.php", "/some/prefix"] {
+        let mut sent = Call::new(&bed, "DescribeVpcs", &json!({}));
+        sent.path = path;
+        let answer = sent.send(&bed, Some(&first())).await.json();
+        assert_eq!(answer["Response"]["TotalCount"], 2, "{path}: {answer}");
+    }
+    // Later clients that are pointed at the legacy API send a version there as well.
+    for more in [&[][..], &[("Version", "2017-03-12")]] {
+        let parameters = first().parameters(bed.clock_secs(), "gz", "DescribeVpcEx", more);
+        let signed = first().sign(api::tencent::Method::Get, parameters);
+        let target = format!("/v2/index.php?{}", form(&signed));
+        let legacy = bed.client().send(Request::get(target), "").await.json();
+        assert_eq!(legacy["totalCount"], 2, "{legacy}");
+    }
+    let nothing = bed.client().send(Request::get("/some/prefix"), "").await;
+    assert_eq!(nothing.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_dialect_makes_the_other_manages() {
+    let bed = Bed::start(Dataplane::None).await;
+    let vpcs = call(&bed, "DescribeVpcs", &json!({})).await;
+    let vpcs = vpcs["Response"]["VpcSet"].as_array().unwrap().clone();
+    let body = json!({
+        "SourceVpcId": vpcs[0]["VpcId"], "DestinationVpcId": vpcs[1]["VpcId"],
+        "DestinationUin": OWNER.to_string(), "DestinationRegion": "ap-guangzhou",
+        "PeeringConnectionName": "made in 3.0"
+    });
+    let made = call(&bed, "CreateVpcPeeringConnection", &body).await;
+    let id = made["Response"]["PeeringConnectionId"].as_str().unwrap();
+    let legacy = [
+        ("peeringConnectionId", id),
+        ("peeringConnectionName", "changed in 2"),
+    ];
+    bed.call("gz", "ModifyVpcPeeringConnection", &legacy).await;
+    let asked = json!({"PeeringConnectionIds": [id]});
+    let seen = call(&bed, "DescribeVpcPeeringConnections", &asked).await;
+    let seen = &seen["Response"]["PeerConnectionSet"][0];
+    assert_eq!(seen["PeeringConnectionName"], "changed in 2");
+    bed.call("gz", "DeleteVpcPeeringConnection", &legacy[..1])
+        .await;
+    let gone = call(&bed, "DescribeVpcPeeringConnections", &asked).await;
+    assert_eq!(gone["Response"]["TotalCount"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_checks_everything_and_changes_nothing() {
+    let bed = Bed::start(Dataplane::None).await;
+    for (cidr, expected) in [
+        ("10.50.0.0/16", "DryRunOperation"),
+        ("8.8.0.0/16", "InvalidParameterValue"),
+    ] {
+        let body = json!({"VpcName": "dry", "CidrBlock": cidr});
+        let mut sent = Call::new(&bed, "CreateVpc", &body);
+        sent.more.push(("x-peerway-dryrun", "true"));
+        let answer = sent.send(&bed, Some(&first())).await.json();
+        assert_eq!(code(&answer), expected, "{answer}");
+    }
+    // In the legacy dialect as well.
+    for (cidr, expected) in [
+        ("10.50.0.0/16", "DryRunOperation"),
+        ("8.8.0.0/16", "InvalidVpcCidr"),
+    ] {
+        let parameters = [("vpcName", "dry"), ("cidrBlock", cidr)];
+        let parameters = first().parameters(bed.clock_secs(), "gz", "CreateVpc", &parameters);
+        let signed = first().sign(api::tencent::Method::Get, parameters);
+        let target = format!("/v2/index.php?{}", form(&signed));
+        let request = Request::get(target).header("x-peerway-dryrun", "true");
+        let answer = bed.client().send(request, "").await.json();
+        assert_eq!(answer["codeDesc"], expected, "{answer}");
+    }
+    let listed = call(&bed, "DescribeVpcs", &json!({})).await;
+    assert_eq!(listed["Response"]["TotalCount"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_no_host_is_signed_as_it_is() {
+    let bed = Bed::start(Dataplane::None).await;
+    // The client of these tests sends one host; signing another must not pass.
+    let mut sent = Call::new(&bed, "DescribeVpcs", &json!({}));
+    sent.signed_host = "vpc.tencentcloudapi.com";
+    let answer = sent.send(&bed, Some(&first())).await.json();
+    assert_eq!(code(&answer), "AuthFailure.SignatureFailure");
+}
+
+fn sample(kind: &Kind) -> Value {
+    match kind {
+        Kind::Text => json!("10.99.0.0/16"),
+        Kind::Name => json!("name"),
+        Kind::Id(prefix) => json!(format!("{prefix}00000000")),
+        Kind::Word(words) => json!(words[0]),
+        Kind::Integer { least, .. } => json!(least),
+        Kind::Limit(_) | Kind::Offset(_) => json!(1),
+        Kind::Boolean(_) => json!(false),
+        Kind::List { of, .. } => json!([sample(of)]),
+        Kind::Object(fields) => body_of(fields),
+        Kind::Filters(_) => json!([]),
+        Kind::ClientToken => json!("token"),
+    }
+}
+
+/// A body with what is required.
+fn body_of(fields: &[Field]) -> Value {
+    let required = fields.iter().filter(|field| field.required);
+    let members: Map<String, Value> = required
+        .map(|field| (field.name.to_owned(), sample(&field.kind)))
+        .collect();
+    Value::Object(members)
+}
+
+async fn ask(bed: &Bed, action: &Action, caller: Option<&Caller>) -> Value {
+    let mut sent = Call::new(bed, action.name, &body_of(action.fields));
+    sent.version = action.product.version();
+    sent.send(bed, caller).await.json()
+}
+
+async fn key(bed: &Bed, read_only: bool) -> KeyView {
+    let ask = KeyRequest {
+        uin: OWNER,
+        read_only,
+        ..KeyRequest::default()
+    };
+    bed.admin().key_create(&ask).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_action_needs_a_key_that_may_be_used() {
+    let bed = Bed::start(Dataplane::None).await;
+    let read_only = key(&bed, true).await;
+    let read_only = Caller::new(&read_only.secret_id, &read_only.secret_key);
+    let disabled = key(&bed, false).await;
+    let change = KeyChange {
+        secret_id: disabled.secret_id.clone(),
+        enabled: Some(false),
+        read_only: None,
+    };
+    bed.admin().key_change(&change).await.unwrap();
+    let disabled = Caller::new(&disabled.secret_id, &disabled.secret_key);
+    let forged = Caller::new(SECRET_ID, "another secret");
+    assert_ne!(forged.secret_key, SECRET_KEY);
+    let unknown = Caller::new("AKIDnobody", SECRET_KEY);
+    for action in action::all() {
+        for (what, caller, expected) in [
+            ("no key", None, "AuthFailure.InvalidAuthorization"),
+            ("forged", Some(&forged), "AuthFailure.SignatureFailure"),
+            ("unknown", Some(&unknown), "AuthFailure.SecretIdNotFound"),
+            ("disabled", Some(&disabled), "AuthFailure.SecretIdNotFound"),
+        ] {
+            let answer = ask(&bed, action, caller).await;
+            assert_eq!(code(&answer), expected, "{}, {what}: {answer}", action.name);
+        }
+        let answer = ask(&bed, action, Some(&read_only)).await;
+        let is_refused = code(&answer) == "AuthFailure.UnauthorizedOperation";
+        let may_write = action.is_write() && action.product.service() == "vpc";
+        // What is wrong with the parameters is told before what the key may do.
+        let is_judged = !matches!(
+            code(&answer).split('.').next(),
+            Some("InvalidParameterValue" | "MissingParameter" | "UnsupportedOperation")
+        );
+        assert_eq!(
+            is_refused,
+            may_write && is_judged,
+            "{}: {answer}",
+            action.name
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_action_tells_or_changes_what_is_another_accounts() {
+    let bed = Bed::start(Dataplane::None).await;
+    let vpcs = call(&bed, "DescribeVpcs", &json!({})).await;
+    let theirs = vpcs["Response"]["VpcSet"][0]["VpcId"].clone();
+    for (action, more) in [
+        ("DeleteVpc", json!({})),
+        ("ModifyVpcAttribute", json!({"VpcName": "mine"})),
+        ("CreateRouteTable", json!({"RouteTableName": "mine"})),
+        (
+            "CreateSubnet",
+            json!({"SubnetName": "s", "CidrBlock": "10.226.1.0/24", "Zone": "ap-guangzhou-1"}),
+        ),
+    ] {
+        let mut body = more;
+        body["VpcId"] = theirs.clone();
+        let answer = Call::new(&bed, action, &body)
+            .send(&bed, Some(&second()))
+            .await
+            .json();
+        assert_eq!(code(&answer), "ResourceNotFound", "{action}: {answer}");
+    }
+    for action in [
+        "DescribeVpcs",
+        "DescribeSubnets",
+        "DescribeRouteTables",
+        "DescribeVpcPeeringConnections",
+        "DescribeRoutes",
+    ] {
+        let filter = json!({"Filters": [{"Name": "vpc-id", "Values": [theirs]}]});
+        let answer = Call::new(&bed, action, &filter)
+            .send(&bed, Some(&second()))
+            .await
+            .json();
+        assert_eq!(answer["Response"]["TotalCount"], 0, "{action}: {answer}");
+    }
+}
