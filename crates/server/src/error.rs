@@ -42,6 +42,9 @@ pub enum StateError {
     /// The store did not forget what it was to forget.
     #[error("old answers are not forgotten")]
     Forget(#[source] StoreError),
+    /// The store did not tell what was answered before.
+    #[error("old answers cannot be read")]
+    Answers(#[source] StoreError),
     /// The changes of the store are no longer followed; the log tells why.
     #[error("the changes of the store are no longer followed")]
     Stopped,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use model::{Uin, UnixMillis};
 use store::conformance::{guard, put};
-use store::{Answer, AnswerKey, SqliteStore, Store, Transaction};
+use store::{Answer, AnswerKey, KnownBy, SqliteStore, Store, Transaction};
 use tokio::task::JoinSet;
 
 #[tokio::main]
@@ -72,6 +72,7 @@ fn answer(client: u64, digest: [u8; 32]) -> Answer {
         key: AnswerKey {
             made_at: UnixMillis(i64::try_from(made_at.as_secs()).expect("a time") * 1000),
             digest,
+            known_by: KnownBy::TimeAndDigest,
         },
         account: Uin(client),
         value: Bytes::from_static(value),

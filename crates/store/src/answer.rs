@@ -16,10 +16,21 @@ use crate::limits::{self, Limit};
 /// lies, and is forgotten, in the order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnswerKey {
-    /// When the request says that it was made.
+    /// When the request was made; what was made earlier is forgotten earlier.
     pub made_at: UnixMillis,
-    /// A digest over everything that the request says.
+    /// A digest over what the request is known by.
     pub digest: [u8; 32],
+    /// What makes another request the same.
+    pub known_by: KnownBy,
+}
+
+/// What makes two requests the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KnownBy {
+    /// Time and digest: a repetition has the time of the first request.
+    TimeAndDigest,
+    /// The digest alone: its sender says that it is the same, whenever it comes.
+    Digest,
 }
 
 /// The first answer to a request.

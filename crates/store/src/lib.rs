@@ -28,7 +28,7 @@ mod sqlite;
 mod transaction;
 mod watch;
 
-pub use answer::{Answer, AnswerBounds, AnswerKey, Tally};
+pub use answer::{Answer, AnswerBounds, AnswerKey, KnownBy, Tally};
 pub use error::{BackendError, CommitError, Full, StoreError, WatchError};
 pub use feed::Retention;
 pub use limits::Limit;
@@ -38,6 +38,7 @@ pub use transaction::{Change, Entry, Guard, Revision, Snapshot, Transaction, Wri
 pub use watch::Watch;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use model::UnixMillis;
 
 /// A revisioned key-value store.
@@ -70,6 +71,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As [`Store::commit`]; there is no conflict.
     async fn remember(&self, answer: Answer) -> Result<(), CommitError>;
+
+    /// The answer that is remembered to a request, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] when the backend cannot be read.
+    async fn answer_to(&self, request: AnswerKey) -> Result<Option<Bytes>, StoreError>;
 
     /// Forgets answers to requests that were made before a time, the oldest first and at most so
     /// many; returns how many it were.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use model::{Uin, UnixMillis};
 
 use crate::Store;
-use crate::answer::{self, Answer, AnswerBounds, AnswerKey, Tallies, Tally};
+use crate::answer::{self, Answer, AnswerBounds, AnswerKey, KnownBy, Tallies, Tally};
 use crate::error::{CommitError, StoreError, WatchError};
 use crate::feed::{Feed, Retention};
 use crate::transaction::{Change, Entry, Revision, Snapshot, Transaction, Write};
@@ -25,24 +25,37 @@ pub struct MemoryStore {
 struct Content {
     state: Snapshot,
     answers: BTreeMap<AnswerKey, (Uin, Bytes)>,
+    /// The keys of those that are known by their digest alone.
+    by_digest: BTreeMap<[u8; 32], AnswerKey>,
     tallies: Tallies,
 }
 
 impl Content {
     /// Checks that a request was not answered before and that its answer has room.
     fn check(&self, answer: &Answer) -> Result<(), CommitError> {
-        if let Some((_, value)) = self.answers.get(&answer.key) {
-            return Err(CommitError::Answered {
-                value: value.clone(),
+        match self.find(&answer.key) {
+            Some(value) => Err(CommitError::Answered {
+                value,
                 revision: self.state.revision,
-            });
+            }),
+            None => self.tallies.check(answer),
         }
-        self.tallies.check(answer)
+    }
+
+    fn find(&self, request: &AnswerKey) -> Option<Bytes> {
+        let key = match request.known_by {
+            KnownBy::TimeAndDigest => request,
+            KnownBy::Digest => self.by_digest.get(&request.digest)?,
+        };
+        self.answers.get(key).map(|(_, value)| value.clone())
     }
 
     fn remember(&mut self, answer: Answer) {
         self.tallies
             .add(answer.account, answer::one(answer.value.len()));
+        if answer.key.known_by == KnownBy::Digest {
+            self.by_digest.insert(answer.key.digest, answer.key);
+        }
         self.answers
             .insert(answer.key, (answer.account, answer.value));
     }
@@ -69,6 +82,7 @@ impl MemoryStore {
             content: Mutex::new(Content {
                 state: Snapshot::default(),
                 answers: BTreeMap::new(),
+                by_digest: BTreeMap::new(),
                 tallies: Tallies::new(bounds),
             }),
             feed: Feed::new(Revision::ZERO, retention),
@@ -129,6 +143,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn answer_to(&self, request: AnswerKey) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.content().find(&request))
+    }
+
     async fn forget_answers(
         &self,
         before: UnixMillis,
@@ -142,7 +160,10 @@ impl Store for MemoryStore {
             if oldest.key().made_at >= before {
                 return Ok(forgotten);
             }
-            let (account, value) = oldest.remove();
+            let (key, (account, value)) = oldest.remove_entry();
+            if key.known_by == KnownBy::Digest {
+                content.by_digest.remove(&key.digest);
+            }
             content.tallies.subtract(account, answer::one(value.len()));
         }
         Ok(at_most)

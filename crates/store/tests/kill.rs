@@ -16,8 +16,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::conformance::{apply, put, writes};
 use store::{
-    Answer, AnswerBounds, AnswerKey, CommitError, Retention, Revision, Snapshot, SqliteOptions,
-    SqliteStore, Store, StoreError, Tally, Transaction,
+    Answer, AnswerBounds, AnswerKey, CommitError, KnownBy, Retention, Revision, Snapshot,
+    SqliteOptions, SqliteStore, Store, StoreError, Tally, Transaction,
 };
 use tokio::task::JoinSet;
 
@@ -146,6 +146,7 @@ fn answer(name: &str) -> Answer {
         key: AnswerKey {
             made_at: UnixMillis(i64::from_be_bytes(number)),
             digest,
+            known_by: KnownBy::TimeAndDigest,
         },
         account: Uin(1),
         value: name.to_owned().into(),

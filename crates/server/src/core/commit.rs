@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures::FutureExt;
-use model::{VpcId, World};
+use model::{TaskId, VpcId, World};
 use store::record::{Key, Record};
 use store::{CommitError, Guard, Revision, Store, Transaction, Watch, Write};
 use tokio::sync::watch;
@@ -40,6 +40,7 @@ pub(super) struct Draft<'a> {
     catalog: &'a Catalog,
     guards: BTreeMap<String, Option<Revision>>,
     writes: BTreeMap<String, Write>,
+    started: Option<TaskId>,
 }
 
 impl<'a> Draft<'a> {
@@ -50,7 +51,18 @@ impl<'a> Draft<'a> {
             catalog,
             guards: BTreeMap::new(),
             writes: BTreeMap::new(),
+            started: None,
         }
+    }
+
+    /// Notes the task that the decision leaves to the gateways.
+    pub(super) fn start(&mut self, task: TaskId) {
+        self.started = Some(task);
+    }
+
+    /// The task that the decision leaves to the gateways.
+    pub(super) fn started(&self) -> Option<TaskId> {
+        self.started
     }
 
     /// The state that the decision is made on. The draft's own writes are not in it.

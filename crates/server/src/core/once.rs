@@ -6,11 +6,14 @@
 //! a restart. What is no decision, such as a store that fails, is not remembered: a repetition may
 //! succeed then.
 //!
+//! A request that its sender named, so that it is known by its digest alone, is meant to be sent until
+//! it succeeds. Of it only the success is remembered, and a refusal is decided again.
+//!
 //! How an answer looks is the caller's business; here it is bytes.
 
 use bytes::Bytes;
-use model::{Command, DomainError, Outcome, Uin, UnixMillis};
-use store::{Answer, AnswerKey, Transaction};
+use model::{Command, DomainError, Outcome, TaskId, Uin, UnixMillis};
+use store::{Answer, AnswerKey, KnownBy, Transaction};
 
 use super::Core;
 use super::commit::{ATTEMPTS, Draft, Settled};
@@ -19,8 +22,8 @@ use crate::error::{StateError, UseCaseError};
 /// What was decided about a command, for the caller.
 pub type Decided = Result<Outcome, DomainError>;
 
-/// Gives an answer its form.
-pub type Render = dyn Fn(Result<&Outcome, &DomainError>) -> Bytes + Send + Sync;
+/// Gives an answer its form. The task is the one that does what is left to do.
+pub type Render = dyn Fn(Result<&Outcome, &DomainError>, Option<TaskId>) -> Bytes + Send + Sync;
 
 /// What came of a command that is executed once.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +63,14 @@ impl Core {
                 Err(UseCaseError::Domain(refusal)) => Err(refusal),
                 Err(error) => return Err(error),
             };
-            let answer = render(decided.as_ref());
+            let answer = render(decided.as_ref(), draft.started());
+            if decided.is_err() && request.known_by == KnownBy::Digest {
+                let first = self.store.answer_to(request).await;
+                return Ok(match first.map_err(StateError::Answers)? {
+                    Some(answer) => Execution::Repeated { answer },
+                    None => Execution::First { decided, answer },
+                });
+            }
             let remembered = Answer {
                 key: request,
                 account: caller,

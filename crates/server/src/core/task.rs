@@ -76,6 +76,7 @@ impl Core {
         let id = task.id;
         if task.is_running() {
             peering.task = Some(id);
+            draft.start(id);
         }
         draft.put(task);
         match work.reply {

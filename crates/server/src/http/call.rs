@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
-use model::{Command, DomainError, Outcome};
+use model::{Command, DomainError, Outcome, TaskId};
 use store::AnswerKey;
 
 use super::audited::{Audited, is_audited, not_authorised, to_its_end};
@@ -276,7 +276,7 @@ impl Write {
 }
 
 /// The body of the answer to what was decided.
-fn answer(decided: Result<&Outcome, &DomainError>) -> Bytes {
+fn answer(decided: Result<&Outcome, &DomainError>, _: Option<TaskId>) -> Bytes {
     let body = match decided {
         Ok(outcome) => render(outcome),
         Err(refusal) => render_error(&ApiError::Domain(refusal.clone())),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use api::tencent::{ApiError, Common, Parameters};
 use bytes::Bytes;
 use model::{Uin, UnixMillis};
-use store::{Answer, AnswerKey, CommitError, Full, MemoryStore, Store};
+use store::{Answer, AnswerKey, CommitError, Full, KnownBy, MemoryStore, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::PublicApi;
@@ -55,6 +55,7 @@ pub(super) fn key(common: &Common, parameters: &Parameters) -> AnswerKey {
     AnswerKey {
         made_at: UnixMillis(made_at.saturating_mul(1000)),
         digest: parameters.fingerprint(),
+        known_by: KnownBy::TimeAndDigest,
     }
 }
 

@@ -7,7 +7,7 @@ use model::{Uin, UnixMillis};
 use tokio::task::JoinSet;
 
 use super::{WRITERS, commit, conflict, guard, next, put, snapshot, watch, writes};
-use crate::answer::{Answer, AnswerBounds, AnswerKey, Tally};
+use crate::answer::{Answer, AnswerBounds, AnswerKey, KnownBy, Tally};
 use crate::error::{CommitError, Full};
 use crate::transaction::{Change, Revision, Snapshot, Transaction};
 use crate::{Limit, Store};
@@ -26,6 +26,8 @@ pub(super) async fn run<S: Store>(mut open: impl FnMut(AnswerBounds) -> S) {
     answers_of_any_bytes_come_back(&roomy()).await;
     an_answer_that_is_too_long_is_refused(&roomy()).await;
     the_oldest_answers_are_forgotten_first(&roomy()).await;
+    a_digest_alone_makes_requests_the_same(&roomy()).await;
+    of_equal_digests_one_has_an_effect(Arc::new(roomy())).await;
     of_equal_requests_one_has_an_effect(Arc::new(roomy())).await;
     a_full_store_keeps_what_it_remembers(&open(few)).await;
     the_bytes_of_answers_are_bounded(&open(short)).await;
@@ -46,10 +48,18 @@ pub fn answer(account: Uin, made_at: i64, number: u8, value: &str) -> Answer {
         key: AnswerKey {
             made_at: UnixMillis(made_at),
             digest: [number; 32],
+            known_by: KnownBy::TimeAndDigest,
         },
         account,
         value: Bytes::copy_from_slice(value.as_bytes()),
     }
+}
+
+/// The answer to a request that is known by its number alone.
+fn named(made_at: i64, number: u8, value: &str) -> Answer {
+    let mut answer = answer(ONE, made_at, number, value);
+    answer.key.known_by = KnownBy::Digest;
+    answer
 }
 
 fn answering(answer: Answer, key: &str) -> Transaction {
@@ -169,6 +179,50 @@ async fn the_oldest_answers_are_forgotten_first(store: &impl Store) {
     // What is forgotten is a new request.
     let revision = commit(store, answering(answer(ONE, 1, 2, "again"), "a")).await;
     assert_eq!(revision, Revision(1));
+}
+
+async fn a_digest_alone_makes_requests_the_same(store: &impl Store) {
+    let first = named(5, 1, "first");
+    assert_eq!(store.answer_to(first.key).await.expect("reads"), None);
+    assert_eq!(
+        commit(store, answering(first.clone(), "a")).await,
+        Revision(1)
+    );
+    for made_at in [4, 5, 6] {
+        let again = named(made_at, 1, "again");
+        let repeated = store.commit(answering(again.clone(), "b")).await;
+        assert_eq!(repeated, answered("first", 1));
+        assert_eq!(store.remember(again.clone()).await, answered("first", 1));
+        let found = store.answer_to(again.key).await.expect("reads");
+        assert_eq!(found.as_deref(), Some(&b"first"[..]));
+    }
+    // A request that is known by its time as well is another one.
+    let timed = answer(ONE, 6, 1, "timed");
+    assert_eq!(store.answer_to(timed.key).await.expect("reads"), None);
+    assert_eq!(store.remember(timed.clone()).await, Ok(()));
+    let found = store.answer_to(timed.key).await.expect("reads");
+    assert_eq!(found.as_deref(), Some(&b"timed"[..]));
+    // What is forgotten is a new request.
+    let forgotten = store.forget_answers(UnixMillis(6), 10).await;
+    assert_eq!(forgotten.expect("forgets"), 1);
+    assert_eq!(store.answer_to(first.key).await.expect("reads"), None);
+    let revision = commit(store, answering(named(7, 1, "new"), "c")).await;
+    assert_eq!(revision, Revision(2));
+}
+
+async fn of_equal_digests_one_has_an_effect(store: Arc<impl Store>) {
+    let mut competitors = JoinSet::new();
+    for competitor in 0..WRITERS {
+        let store = Arc::clone(&store);
+        let made_at = i64::try_from(competitor).expect("a small number");
+        let first = named(made_at, 1, &competitor.to_string());
+        let key = format!("vpc/{competitor}");
+        competitors.spawn(async move { store.commit(answering(first, &key)).await });
+    }
+    let results = competitors.join_all().await;
+    let won: Vec<Revision> = results.iter().flatten().copied().collect();
+    assert_eq!(won, [Revision(1)], "exactly one wins");
+    assert_eq!(snapshot(&*store).await.entries.len(), 1);
 }
 
 async fn of_equal_requests_one_has_an_effect(store: Arc<impl Store>) {

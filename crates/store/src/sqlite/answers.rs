@@ -9,7 +9,7 @@ use bytes::Bytes;
 use model::{Uin, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::answer::{Answer, AnswerBounds, AnswerKey, Tallies, Tally};
+use crate::answer::{Answer, AnswerBounds, AnswerKey, KnownBy, Tallies, Tally};
 use crate::error::{BackendError, CommitError};
 use crate::transaction::Revision;
 
@@ -21,7 +21,18 @@ use super::writer::StoredValue;
 pub(super) struct Answers {
     bounds: AnswerBounds,
     tallies: Tallies,
-    staged: HashMap<AnswerKey, Answer>,
+    staged: HashMap<Identity, Answer>,
+}
+
+/// What a request is known by: the digest, and the time where that counts.
+type Identity = ([u8; 32], Option<UnixMillis>);
+
+fn identity(key: &AnswerKey) -> Identity {
+    let time = match key.known_by {
+        KnownBy::TimeAndDigest => Some(key.made_at),
+        KnownBy::Digest => None,
+    };
+    (key.digest, time)
 }
 
 impl Answers {
@@ -63,7 +74,7 @@ impl Answers {
         answer: &Answer,
         revision: Revision,
     ) -> Result<(), CommitError> {
-        let found = match self.staged.get(&answer.key) {
+        let found = match self.staged.get(&identity(&answer.key)) {
             Some(staged) => Some(staged.value.clone()),
             None => find(connection, &answer.key).map_err(|source| {
                 CommitError::Backend(BackendError::new("looking for an answer", source))
@@ -79,7 +90,7 @@ impl Answers {
     pub(super) fn stage(&mut self, answer: Answer) {
         let tally = crate::answer::one(answer.value.len());
         self.tallies.add(answer.account, tally);
-        self.staged.insert(answer.key, answer);
+        self.staged.insert(identity(&answer.key), answer);
     }
 
     /// Whether the batch has answers.
@@ -90,7 +101,8 @@ impl Answers {
     /// Writes what is staged.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut insert = connection.prepare_cached(
-            "INSERT INTO answer (made_at, digest, account, value) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO answer (made_at, digest, account, value, by_digest) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         for answer in self.staged.values() {
             insert.execute(params![
@@ -98,6 +110,7 @@ impl Answers {
                 answer.key.digest,
                 to_sql(answer.account),
                 StoredValue(&answer.value),
+                answer.key.known_by == KnownBy::Digest,
             ])?;
         }
         Ok(())
@@ -153,12 +166,16 @@ fn delete_oldest(
     Ok(forgotten)
 }
 
-fn find(connection: &Connection, key: &AnswerKey) -> rusqlite::Result<Option<Bytes>> {
-    let value = connection
-        .prepare_cached("SELECT value FROM answer WHERE made_at = ?1 AND digest = ?2")?
-        .query_row(params![key.made_at.0, key.digest], |row| value_at(row, 0))
-        .optional()?;
-    Ok(value.flatten())
+pub(super) fn find(connection: &Connection, key: &AnswerKey) -> rusqlite::Result<Option<Bytes>> {
+    let value = match key.known_by {
+        KnownBy::TimeAndDigest => connection
+            .prepare_cached("SELECT value FROM answer WHERE made_at = ?1 AND digest = ?2")?
+            .query_row(params![key.made_at.0, key.digest], |row| value_at(row, 0)),
+        KnownBy::Digest => connection
+            .prepare_cached("SELECT value FROM answer WHERE digest = ?1 AND by_digest = 1")?
+            .query_row(params![key.digest], |row| value_at(row, 0)),
+    };
+    Ok(value.optional()?.flatten())
 }
 
 /// SQLite's integers are signed; account numbers go there and come back bit by bit.

@@ -15,11 +15,13 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use model::UnixMillis;
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Store;
-use crate::answer::{Answer, AnswerBounds};
+use crate::answer::{Answer, AnswerBounds, AnswerKey};
 use crate::error::{BackendError, CommitError, StoreError, WatchError};
 use crate::feed::{Feed, Retention};
 use crate::transaction::{Revision, Snapshot, Transaction};
@@ -161,6 +163,11 @@ impl Store for SqliteStore {
             ..Transaction::default()
         };
         self.write(remembering).await.map(drop)
+    }
+
+    async fn answer_to(&self, request: AnswerKey) -> Result<Option<Bytes>, StoreError> {
+        let find = move |connection: &Connection| answers::find(connection, &request);
+        Ok(self.reader.read("looking for an answer", find).await?)
     }
 
     async fn forget_answers(

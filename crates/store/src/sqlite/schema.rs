@@ -60,6 +60,10 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (made_at, digest)
     ) WITHOUT ROWID;
 ",
+    "
+    ALTER TABLE answer ADD COLUMN by_digest INTEGER NOT NULL DEFAULT 0;
+    CREATE UNIQUE INDEX answer_by_digest ON answer (digest) WHERE by_digest = 1;
+",
 ];
 
 /// Pages of 4 KiB in the log at which SQLite copies them to the database: 32 MiB.

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::FutureExt;
 use model::{PeeringConnection, Quotas};
 use store::record::{Key, Record, decode};
 use store::{
-    Answer, Change, CommitError, Revision, Snapshot, Store, StoreError, Transaction, Watch,
-    WatchError, Write,
+    Answer, AnswerKey, Change, CommitError, Revision, Snapshot, Store, StoreError, Transaction,
+    Watch, WatchError, Write,
 };
 
 use super::*;
@@ -400,6 +401,10 @@ impl Store for TracedStore {
 
     async fn remember(&self, answer: Answer) -> Result<(), CommitError> {
         self.inner.remember(answer).await
+    }
+
+    async fn answer_to(&self, request: AnswerKey) -> Result<Option<Bytes>, StoreError> {
+        self.inner.answer_to(request).await
     }
 
     async fn forget_answers(

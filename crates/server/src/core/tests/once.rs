@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use store::{
-    Answer, AnswerKey, BackendError, CommitError, Full, Revision, Snapshot, SqliteStore,
+    Answer, AnswerKey, BackendError, CommitError, Full, KnownBy, Revision, Snapshot, SqliteStore,
     StoreError, Tally, Transaction, Watch, WatchError,
 };
 use tokio::task::JoinSet;
@@ -21,11 +22,12 @@ fn request(number: u8) -> AnswerKey {
     AnswerKey {
         made_at: START,
         digest: [number; 32],
+        known_by: KnownBy::TimeAndDigest,
     }
 }
 
 /// Shows everything, so that answers differ whenever anything does.
-fn render(decided: Result<&Outcome, &DomainError>) -> Bytes {
+fn render(decided: Result<&Outcome, &DomainError>, _: Option<TaskId>) -> Bytes {
     format!("{decided:?}").into()
 }
 
@@ -37,7 +39,7 @@ async fn once(core: &Core, command: &Command, number: u8) -> Result<Execution, U
 fn first(execution: Result<Execution, UseCaseError>) -> Bytes {
     match execution.unwrap() {
         Execution::First { decided, answer } => {
-            assert_eq!(answer, render(decided.as_ref()));
+            assert_eq!(answer, render(decided.as_ref(), None));
             answer
         }
         Execution::Repeated { .. } => panic!("it was answered before"),
@@ -174,6 +176,86 @@ async fn a_second_server_gives_the_answer_of_the_first() {
     }
 }
 
+/// A request that its sender named, at some time.
+fn named(number: u8, made_at: UnixMillis) -> AnswerKey {
+    AnswerKey {
+        made_at,
+        digest: [number; 32],
+        known_by: KnownBy::Digest,
+    }
+}
+
+#[tokio::test]
+async fn a_named_request_succeeds_once_whenever_and_wherever_it_comes() {
+    let bed = Bed::new().await;
+    let other = open(&bed.store, &bed.clock, Rules::default()).await;
+    let command = create("10.1.0.0/16");
+    let ask = async |core: &Core, made_at| {
+        let key = named(1, made_at);
+        core.execute_once(Uin(ONE), &command, key, &render).await
+    };
+    let answer = first(ask(&bed.core, START).await);
+    let later = START.after(Duration::from_secs(3600));
+    assert_eq!(repeated(ask(&bed.core, later).await), answer);
+    assert_eq!(repeated(ask(&other, later).await), answer);
+    assert_eq!(vpcs(&other), 1);
+    // What is forgotten is a new request.
+    assert_eq!(bed.core.forget_answers(later, 10).await.unwrap(), 1);
+    assert_ne!(first(ask(&other, later).await), answer);
+    assert_eq!(vpcs(&other), 2);
+}
+
+#[tokio::test]
+async fn of_equal_named_requests_at_two_servers_one_succeeds() {
+    let bed = Bed::new().await;
+    let other = open(&bed.store, &bed.clock, Rules::default()).await;
+    for round in 1..=4 {
+        let mut competitors = JoinSet::new();
+        for number in 0..16 {
+            let core = Arc::clone(if number % 2 == 0 { &bed.core } else { &other });
+            let key = named(round, START.after(Duration::from_secs(number)));
+            competitors.spawn(async move {
+                let command = create("10.1.0.0/16");
+                core.execute_once(Uin(ONE), &command, key, &render).await
+            });
+        }
+        let executions = competitors.join_all().await;
+        let is_first = |execution: &&Execution| matches!(execution, Execution::First { .. });
+        let executions = executions.into_iter().map(Result::unwrap);
+        let executions: Vec<Execution> = executions.collect();
+        assert_eq!(executions.iter().filter(is_first).count(), 1);
+        assert_eq!(vpcs(&other), usize::from(round));
+    }
+}
+
+#[tokio::test]
+async fn the_refusal_of_a_named_request_is_decided_again() {
+    let bed = Bed::new().await;
+    let account = AccountCreate {
+        uin: Some(Uin(ONE)),
+        app_id: None,
+        name: "one".to_owned(),
+    };
+    bed.core.account_create(account).await.unwrap();
+    let few = |quotas: &mut model::Quotas| quotas.vpcs_per_region = 0;
+    bed.core.quotas_set(Uin(ONE), few).await.unwrap();
+    let command = create("10.1.0.0/16");
+    let ask = async || {
+        let key = named(1, START);
+        bed.core
+            .execute_once(Uin(ONE), &command, key, &render)
+            .await
+    };
+    let refusal = first(ask().await);
+    let more = |quotas: &mut model::Quotas| quotas.vpcs_per_region = 1;
+    bed.core.quotas_set(Uin(ONE), more).await.unwrap();
+    let answer = first(ask().await);
+    assert_ne!(answer, refusal);
+    // A second one would be refused by now, and gets the first answer.
+    assert_eq!(repeated(ask().await), answer);
+    assert_eq!(vpcs(&bed.core), 1);
+}
+
 #[tokio::test]
 async fn without_room_for_the_answer_nothing_is_done() {
     let tally = |answers| Tally {
@@ -256,6 +338,10 @@ impl Store for Failing {
     async fn remember(&self, answer: Answer) -> Result<(), CommitError> {
         self.check()?;
         self.inner.remember(answer).await
+    }
+
+    async fn answer_to(&self, request: AnswerKey) -> Result<Option<Bytes>, StoreError> {
+        self.inner.answer_to(request).await
     }
 
     async fn forget_answers(
