@@ -73,8 +73,10 @@ pub enum Command {
     PeeringModify(PeeringModify),
     /// Lists peerings.
     PeeringList(PeeringQuery),
-    /// Asks how far a task is.
+    /// Asks how far a task is that the caller was told of.
     TaskResult(TaskId),
+    /// Asks how far the work behind an answered action is, of whose task nobody was told.
+    WorkResult(TaskId),
     /// Asks what was measured of a peering.
     MonitorData(MonitorQuery),
     /// Asks how much the account may have.
@@ -100,6 +102,7 @@ impl Command {
             | Command::RouteList(_)
             | Command::PeeringList(_)
             | Command::TaskResult(_)
+            | Command::WorkResult(_)
             | Command::MonitorData(_)
             | Command::QuotaList(_)
             | Command::AccountShow(_)
@@ -644,6 +647,8 @@ pub enum QuotaKind {
     Routes,
     /// Peerings of each VPC.
     Peerings,
+    /// Peerings of each VPC, and beside them the requests of others that it has not answered yet.
+    PeeringsAndRequests,
     /// Something that does not exist here, by the dialect's own number for it.
     Nothing(u32),
 }

@@ -22,6 +22,14 @@ pub enum DomainError {
     /// No such route table in the VPC.
     #[error("route table {0} not found")]
     RouteTableNotFound(String),
+    /// The subnet and the route table belong to different VPCs.
+    #[error("subnet {subnet} is in another VPC than route table {route_table}")]
+    OtherVpc {
+        /// The subnet.
+        subnet: String,
+        /// The route table.
+        route_table: String,
+    },
     /// No such route in the table.
     #[error("route {0} not found")]
     RouteNotFound(String),

@@ -147,7 +147,9 @@ impl ApiError {
 fn domain_code(error: &DomainError) -> (i32, &'static str) {
     match error {
         DomainError::VpcNotFound { .. } => (4000, "InvalidVpc.NotFound"),
-        DomainError::SubnetNotFound(_) => (4000, "InvalidSubnet.NotFound"),
+        DomainError::SubnetNotFound(_) | DomainError::OtherVpc { .. } => {
+            (4000, "InvalidSubnet.NotFound")
+        }
         DomainError::RouteTableNotFound(_) => (4000, "InvalidRouteTableId.NotFound"),
         DomainError::RouteNotFound(_) => (4000, invented::ROUTE_NOT_FOUND),
         DomainError::PeeringNotFound(_) => (4000, "InvalidPeeringConnection.NotFound"),

@@ -74,6 +74,10 @@ fn every_error() -> Vec<ApiError> {
                 region: "sh".into(),
             },
             DomainError::SubnetNotFound(text()),
+            DomainError::OtherVpc {
+                subnet: text(),
+                route_table: text(),
+            },
             DomainError::RouteTableNotFound(text()),
             DomainError::RouteNotFound(text()),
             DomainError::PeeringNotFound(text()),

@@ -148,7 +148,10 @@ impl<'a> Named<'a> {
             Command::ZoneList(region) => self.all(*region),
             Command::PeeringList(query) => self.all(query.region),
             Command::MonitorData(query) => self.peering(query.region, query.peering, None),
-            Command::AccountShow(_) | Command::RegionList | Command::TaskResult(_) => {
+            Command::AccountShow(_)
+            | Command::RegionList
+            | Command::TaskResult(_)
+            | Command::WorkResult(_) => {
                 self.resources.push(Resource::all(self.account, None));
             }
             Command::VpcCreate(ask) => self.any(ask.region, "vpc"),

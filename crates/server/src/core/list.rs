@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use model::command::{
     AccountQuery, Direction, NetworkKind, Order, Paging, PeeringQuery, PeeringStateFilter,
-    QuotaKind, QuotaQuery, RouteQuery, RouteTableQuery, SubnetQuery, SubnetTarget, VpcQuery,
+    QuotaKind, QuotaQuery, Reply, RouteQuery, RouteTableQuery, SubnetQuery, SubnetTarget, VpcQuery,
     VpcTarget,
 };
 use model::outcome::{
@@ -299,11 +299,11 @@ impl Lists<'_> {
         Ok(Outcome::Peerings(page.map(view)))
     }
 
-    /// How far a task of the caller is, if it was told of it.
-    pub(super) fn task(&self, id: TaskId) -> Result<Outcome, UseCaseError> {
+    /// How far a task of the caller is, if it was answered so.
+    pub(super) fn task(&self, id: TaskId, reply: Reply) -> Result<Outcome, UseCaseError> {
         self.catalog
             .task(id)
-            .filter(|task| task.owner == self.caller && task.is_announced())
+            .filter(|task| task.owner == self.caller && task.reply == reply)
             .map(|task| Outcome::TaskResult(task.clone()))
             .ok_or_else(|| DomainError::TaskNotFound(id.to_string()).into())
     }
@@ -317,6 +317,9 @@ impl Lists<'_> {
             QuotaKind::RouteTables => quotas.route_tables_per_vpc,
             QuotaKind::Routes => quotas.routes_per_table,
             QuotaKind::Peerings => quotas.peerings_per_vpc,
+            QuotaKind::PeeringsAndRequests => {
+                quotas.peerings_per_vpc.saturating_add(quotas.inbox_per_vpc)
+            }
             QuotaKind::Nothing(_) => 0,
         };
         let kinds = query.kinds.iter();

@@ -32,8 +32,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use model::admission::OverlapScope;
+use model::command::Reply;
 use model::peering::REQUEST_LIFETIME;
-use model::{AccessKey, Command, Outcome, Uin, UnixMillis};
+use model::{AccessKey, Command, Outcome, TaskId, Uin, UnixMillis};
 use store::{Revision, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -204,6 +205,23 @@ impl Core {
             .await
     }
 
+    /// As [`Core::execute`] for a command that changes something; tells the task as well that does what
+    /// is left to do, whether or not its caller is answered the task's number.
+    ///
+    /// # Errors
+    /// As [`Core::execute`].
+    pub async fn perform(
+        &self,
+        caller: Uin,
+        command: &Command,
+    ) -> Result<(Outcome, Option<TaskId>), UseCaseError> {
+        self.decide(|draft| {
+            let outcome = self.write(draft, caller, command)?;
+            Ok((outcome, draft.started()))
+        })
+        .await
+    }
+
     /// What would come of a command that changes something: every check is made, and nothing is written.
     /// A competing change may still make it fail.
     ///
@@ -231,7 +249,8 @@ impl Core {
             Command::RouteTableList(query) => lists.route_tables(query),
             Command::RouteList(query) => Ok(lists.routes(query)),
             Command::PeeringList(query) => lists.peerings(query),
-            Command::TaskResult(task) => lists.task(*task),
+            Command::TaskResult(task) => lists.task(*task, Reply::Task),
+            Command::WorkResult(task) => lists.task(*task, Reply::Peering),
             Command::QuotaList(query) => Ok(lists.quotas(query)),
             Command::AccountShow(query) => lists.account(query),
             Command::RegionList => Ok(Outcome::Regions),
@@ -304,6 +323,7 @@ impl Core {
             | Command::RouteList(_)
             | Command::PeeringList(_)
             | Command::TaskResult(_)
+            | Command::WorkResult(_)
             | Command::MonitorData(_)
             | Command::QuotaList(_)
             | Command::AccountShow(_)

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use model::command::{RouteTableAssociate, RouteTableCreate, RouteTableModify, RouteTableTarget};
 use model::{
-    DomainError, Name, Outcome, RouteTable, RouteTableKind, RouteTableRef, Subnet, Uin, Vpc, World,
+    DomainError, Name, Outcome, RouteTable, RouteTableKind, RouteTableRef, Subnet, SubnetRef, Uin,
+    Vpc, World,
 };
 use store::record::{Key, LegacyId, LegacyIndex};
 
@@ -146,7 +147,9 @@ pub(super) fn associate(
     let (vpc, table) = route_table_target(catalog, caller, ask.target)?;
     let mut moved = BTreeSet::new();
     for named in &ask.subnets {
-        let subnet = subnet_of(catalog, vpc, *named)?;
+        let subnet = subnet_of(catalog, vpc, *named).map_err(|error| {
+            of_another_vpc(catalog, caller, &ask.target, *named).unwrap_or(error)
+        })?;
         if subnet.route_table != table.id && moved.insert(subnet.id) {
             draft.put(Subnet {
                 route_table: table.id,
@@ -158,6 +161,23 @@ pub(super) fn associate(
         draft.next_epoch(vpc.id);
     }
     Ok(Outcome::Done)
+}
+
+/// What a caller that named no VPC is told of a subnet of its own that is in another one.
+fn of_another_vpc(
+    catalog: &Catalog,
+    caller: Uin,
+    target: &RouteTableTarget,
+    named: SubnetRef,
+) -> Option<DomainError> {
+    let subnet = catalog
+        .subnet_by_ref(named)
+        .filter(|_| target.vpc.is_none())?;
+    owned_vpc(catalog, caller, target.region, subnet.vpc)?;
+    Some(DomainError::OtherVpc {
+        subnet: named.to_string(),
+        route_table: target.route_table.to_string(),
+    })
 }
 
 fn table_name(text: &str) -> Result<Name, DomainError> {

@@ -102,6 +102,11 @@ impl Audited {
         self.write(ending, false).await;
     }
 
+    /// Writes down that the first answer was given again.
+    pub(super) async fn repeated_in_words(self) {
+        self.write(Ending::success(), true).await;
+    }
+
     async fn write(self, result: Ending, repeated: bool) {
         let entry = Entry {
             time: self.time,

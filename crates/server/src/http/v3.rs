@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::tencent::v3::{
-    self, Action, Arguments, CONTENT_TYPE, Error, Incoming, LONGEST_BODY, Parsed, Request,
+    self, Action, CONTENT_TYPE, Error, Incoming, LONGEST_BODY, Parsed, Request, Token,
 };
 use bytes::Bytes;
 use futures::FutureExt;
@@ -14,18 +14,23 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
-use model::{Command, Outcome, Principal};
+use model::{DomainError, Outcome, Principal, TaskId, UnixMillis};
+use store::{AnswerKey, KnownBy};
 
 use super::audited::{Audited, to_its_end};
 use super::authenticate::KeyError;
 use super::call::{EXECUTION_TIME_LIMIT, UNKNOWN_ACTION, host, wants_dry_run};
 use super::{Answer, PublicApi, json};
 use crate::audit::named;
-use crate::core::{Caller, NotAuthorised};
+use crate::core::{Caller, Core, Execution, NotAuthorised};
 use crate::error::UseCaseError;
+use crate::telemetry::Telemetry;
 
 /// How far a timestamp may be from the server's clock.
 const CLOCK_WINDOW: Duration = Duration::from_secs(300);
+
+/// How long a creation is known by its token.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Made by some clients for each call, and read by one from the answer.
 const TRACE_ID: &str = "x-tc-traceid";
@@ -35,13 +40,6 @@ struct Seen {
     action: Option<&'static Action>,
     /// Whether nothing of it is left on the connection.
     whole: bool,
-}
-
-/// What a call is answered when nothing was wrong with it.
-struct Told {
-    action: &'static Action,
-    arguments: Arguments,
-    outcome: Outcome,
 }
 
 impl PublicApi {
@@ -60,21 +58,12 @@ impl PublicApi {
         let told = AssertUnwindSafe(self.execute_v3(request, &mut seen))
             .catch_unwind()
             .await;
-        let request_id = request_id();
         // The panic itself was printed by the panic hook.
         let (code, body) = match told.unwrap_or(Err(Error::Internal)) {
-            Ok(told) => {
-                let Told {
-                    action,
-                    arguments,
-                    outcome,
-                } = told;
-                let body = v3::render(action, &arguments, &outcome, &request_id);
-                ("0", body)
-            }
+            Ok(body) => ("0", body),
             Err(error) => {
-                let body = v3::render_error(&error, seen.action, &request_id);
-                (error.code(seen.action), body)
+                let body = v3::render_error(&error, seen.action, &request_id(None));
+                (error.code(seen.action), body.into())
             }
         };
         let label = seen.action.map_or(UNKNOWN_ACTION, |action| action.name);
@@ -91,7 +80,12 @@ impl PublicApi {
         answer
     }
 
-    async fn execute_v3<B>(&self, request: http::Request<B>, seen: &mut Seen) -> Result<Told, Error>
+    /// The body of the answer to a request that succeeds.
+    async fn execute_v3<B>(
+        &self,
+        request: http::Request<B>,
+        seen: &mut Seen,
+    ) -> Result<Bytes, Error>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -120,9 +114,7 @@ impl PublicApi {
                 &head.extensions,
             )
         };
-        let Parsed {
-            command, arguments, ..
-        } = match self.permitted_v3(&caller, &request, action) {
+        let parsed = match self.permitted_v3(&caller, &request, action) {
             Ok(parsed) => parsed,
             Err(error) => {
                 if action.is_write() || matches!(error, Error::Unauthorised(_)) {
@@ -133,29 +125,60 @@ impl PublicApi {
             }
         };
         let execution = async {
-            if command.is_read() {
-                let found = self.core.execute(caller.account, command).await;
-                return found.map_err(|error| told(error, action));
+            if parsed.command.is_read() {
+                return self.find_v3(&caller, parsed).await;
             }
             if wants_dry_run(&head.headers) {
-                let rehearsed = self.core.rehearse(caller.account, &command);
+                let rehearsed = self.core.rehearse(caller.account, &parsed.command);
                 rehearsed.map_err(|error| told(error, action))?;
                 return Err(Error::DryRun);
             }
-            self.write_v3(&caller, action, command, audited()).await
+            let write = Write {
+                core: Arc::clone(&self.core),
+                telemetry: Arc::clone(&self.telemetry),
+                token: request
+                    .client_token(caller.account, &parsed)
+                    .map(|token| self.named(token)),
+                audited: audited(),
+                caller: caller.clone(),
+                parsed,
+            };
+            to_its_end(write.perform()).await
         };
-        let outcome = match tokio::time::timeout(EXECUTION_TIME_LIMIT, execution).await {
-            Ok(outcome) => outcome?,
+        match tokio::time::timeout(EXECUTION_TIME_LIMIT, execution).await {
+            Ok(body) => body,
             Err(_) => {
                 tracing::error!(action = action.name, "a use case took too long");
-                return Err(Error::Unavailable);
+                Err(Error::Unavailable)
             }
-        };
-        Ok(Told {
+        }
+    }
+
+    async fn find_v3(&self, caller: &Caller, parsed: Parsed) -> Result<Bytes, Error> {
+        let Parsed {
             action,
+            command,
             arguments,
-            outcome,
-        })
+        } = parsed;
+        let found = self.core.execute(caller.account, command).await;
+        let outcome = found.map_err(|error| told(error, action))?;
+        Ok(v3::render(action, &arguments, &outcome, &request_id(None)).into())
+    }
+
+    /// A token with the key of its answer, which is forgotten with those that are older by the
+    /// difference of their lifetimes.
+    fn named(&self, token: Token) -> NamedOnce {
+        let longer = TOKEN_LIFETIME.saturating_sub(self.options.clock_window);
+        let longer = i64::try_from(longer.as_millis()).unwrap_or(i64::MAX);
+        let now = self.core.clock().now();
+        NamedOnce {
+            key: AnswerKey {
+                made_at: UnixMillis(now.0.saturating_add(longer)),
+                digest: token.digest,
+                known_by: KnownBy::Digest,
+            },
+            token,
+        }
     }
 
     /// Who calls: the owner of the key that signed, inside the clock window.
@@ -201,24 +224,6 @@ impl PublicApi {
         Ok(parsed)
     }
 
-    async fn write_v3(
-        &self,
-        caller: &Caller,
-        action: &'static Action,
-        command: Command,
-        audited: Audited,
-    ) -> Result<Outcome, Error> {
-        let (core, account) = (Arc::clone(&self.core), caller.account);
-        to_its_end(async move {
-            let decided = core.execute(account, command).await;
-            let decided = decided.map_err(|error| told(error, action));
-            let words = decided.as_ref().map_err(|error| in_words(error, action));
-            audited.decided_in_words(words).await;
-            decided
-        })
-        .await
-    }
-
     async fn read_v3<B>(&self, body: B) -> Result<Bytes, Error>
     where
         B: Body<Data = Bytes>,
@@ -232,6 +237,92 @@ impl PublicApi {
             }),
             Ok(Err(error)) => Err(Error::Body(format!("it ended early: {error}"))),
             Err(_) => Err(Error::Body("it did not arrive in time".to_owned())),
+        }
+    }
+}
+
+/// A creation that its sender named.
+struct NamedOnce {
+    token: Token,
+    key: AnswerKey,
+}
+
+/// A call that changes something.
+struct Write {
+    core: Arc<Core>,
+    telemetry: Arc<Telemetry>,
+    token: Option<NamedOnce>,
+    audited: Audited,
+    caller: Caller,
+    parsed: Parsed,
+}
+
+impl Write {
+    /// Executes it and writes down what came of it.
+    async fn perform(mut self) -> Result<Bytes, Error> {
+        if let Some(named) = self.token.take() {
+            return self.perform_once(named).await;
+        }
+        let Parsed {
+            action,
+            command,
+            arguments,
+        } = self.parsed;
+        let decided = self.core.perform(self.caller.account, &command).await;
+        let decided = decided.map_err(|error| told(error, action));
+        let words = match &decided {
+            Ok((outcome, _)) => Ok(outcome),
+            Err(error) => Err(in_words(error, action)),
+        };
+        self.audited.decided_in_words(words).await;
+        let (outcome, task) = decided?;
+        Ok(v3::render(action, &arguments, &outcome, &request_id(task)).into())
+    }
+
+    /// Executes it, unless a request with its token succeeded before.
+    async fn perform_once(self, named: NamedOnce) -> Result<Bytes, Error> {
+        let Parsed {
+            action,
+            command,
+            arguments,
+        } = self.parsed;
+        let parameters = named.token.parameters;
+        // What is remembered is the body, and before it what it was the answer to.
+        let render = move |decided: Result<&Outcome, &DomainError>, task| {
+            let body = match decided {
+                Ok(outcome) => v3::render(action, &arguments, outcome, &request_id(task)),
+                Err(_) => Vec::new(),
+            };
+            Bytes::from([&parameters[..], &body].concat())
+        };
+        let account = self.caller.account;
+        let executed = self
+            .core
+            .execute_once(account, &command, named.key, &render)
+            .await;
+        match executed.map_err(|error| told(error, action)) {
+            Ok(Execution::First { decided, answer }) => {
+                let decided = decided.map_err(Error::Domain);
+                let words = decided.as_ref().map_err(|error| in_words(error, action));
+                self.audited.decided_in_words(words).await;
+                decided.map(|_| answer.slice(parameters.len()..))
+            }
+            Ok(Execution::Repeated { answer }) if answer.starts_with(&parameters) => {
+                self.telemetry.repetition(action.name);
+                self.audited.repeated_in_words().await;
+                Ok(answer.slice(parameters.len()..))
+            }
+            Ok(Execution::Repeated { .. }) => {
+                let error = Error::ClientToken(named.token.text);
+                let words = in_words(&error, action);
+                self.audited.decided_in_words(Err(words)).await;
+                Err(error)
+            }
+            Err(error) => {
+                let words = in_words(&error, action);
+                self.audited.decided_in_words(Err(words)).await;
+                Err(error)
+            }
         }
     }
 }
@@ -291,26 +382,12 @@ fn not_authorised(refusal: &NotAuthorised) -> String {
     }
 }
 
-/// A random identifier of a request: a UUID of version 4, RFC 9562, section 5.4.
-fn request_id() -> String {
-    const VERSION: u128 = 0x4 << 76;
-    const VARIANT: u128 = 0x2 << 62;
-    const FREE: u128 = !((0xf << 76) | (0x3 << 62));
-
-    let number = rand::random::<u128>() & FREE | VERSION | VARIANT;
-    let text = format!("{number:032x}");
-    let parts = [
-        &text[..8],
-        &text[8..12],
-        &text[12..16],
-        &text[16..20],
-        &text[20..],
-    ];
-    parts.join("-")
+fn request_id(task: Option<TaskId>) -> String {
+    v3::request_id(rand::random(), task)
 }
 
-fn answer(body: Vec<u8>) -> Answer {
-    let mut answer = json(StatusCode::OK, body.into());
+fn answer(body: Bytes) -> Answer {
+    let mut answer = json(StatusCode::OK, body);
     let media_type = HeaderValue::from_static(CONTENT_TYPE);
     let headers: &mut HeaderMap = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, media_type);
@@ -319,34 +396,10 @@ fn answer(body: Vec<u8>) -> Answer {
 
 /// The actions for tools that read OpenAPI.
 pub(super) fn openapi() -> Answer {
-    answer(v3::openapi::document().to_string().into_bytes())
+    answer(v3::openapi::document().to_string().into())
 }
 
 /// What a client is told that speaks plain HTTP where TLS is spoken.
 pub(super) fn refuse_plain_http() -> Answer {
-    answer(v3::render_error(&Error::Plain, None, &request_id()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn request_ids_are_random_uuids_in_lower_case() {
-        let ids: BTreeSet<String> = (0..1000).map(|_| request_id()).collect();
-        assert_eq!(ids.len(), 1000);
-        for id in ids {
-            let parts: Vec<&str> = id.split('-').collect();
-            assert_eq!(
-                parts.iter().map(|part| part.len()).collect::<Vec<_>>(),
-                [8, 4, 4, 4, 12]
-            );
-            let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-            assert!(id.bytes().all(|byte| byte == b'-' || is_hex(byte)), "{id}");
-            assert_eq!(&parts[2][..1], "4");
-            assert!("89ab".contains(&parts[3][..1]), "{id}");
-        }
-    }
+    answer(v3::render_error(&Error::Plain, None, &request_id(None)).into())
 }

@@ -18,3 +18,4 @@ mod seed_example;
 mod tasks;
 mod transport;
 mod v3;
+mod v3_work;

@@ -14,31 +14,33 @@ use crate::client::{Answer, Caller, HOST, form};
 const OWNER: u64 = 2_407_912_486;
 
 /// A call in the making.
-struct Call<'a> {
+pub struct Call<'a> {
     action: &'a str,
     version: &'a str,
     body: String,
     timestamp: i64,
     path: &'static str,
+    pub region: &'static str,
     /// The host that is signed, when it is another than the one that is sent.
     signed_host: &'static str,
-    more: Vec<(&'static str, &'static str)>,
+    pub more: Vec<(&'static str, &'static str)>,
 }
 
 impl<'a> Call<'a> {
-    fn new(bed: &Bed, action: &'a str, body: &Value) -> Call<'a> {
+    pub fn new(bed: &Bed, action: &'a str, body: &Value) -> Call<'a> {
         Call {
             action,
             version: "2017-03-12",
             body: body.to_string(),
             timestamp: bed.clock_secs(),
             path: "/",
+            region: "ap-guangzhou",
             signed_host: HOST,
             more: Vec::new(),
         }
     }
 
-    async fn send(&self, bed: &Bed, caller: Option<&Caller>) -> Answer {
+    pub async fn send(&self, bed: &Bed, caller: Option<&Caller>) -> Answer {
         let timestamp = self.timestamp.to_string();
         let mut headers = HeaderMap::new();
         let mut set = |name: &'static str, value: &str| {
@@ -47,7 +49,7 @@ impl<'a> Call<'a> {
         set("content-type", "application/json");
         set("x-tc-action", self.action);
         set("x-tc-version", self.version);
-        set("x-tc-region", "ap-guangzhou");
+        set("x-tc-region", self.region);
         set("x-tc-timestamp", &timestamp);
         for (name, value) in &self.more {
             set(name, value);
@@ -75,14 +77,14 @@ impl<'a> Call<'a> {
     }
 }
 
-async fn call(bed: &Bed, action: &str, body: &Value) -> Value {
+pub async fn call(bed: &Bed, action: &str, body: &Value) -> Value {
     Call::new(bed, action, body)
         .send(bed, Some(&first()))
         .await
         .json()
 }
 
-fn code(answer: &Value) -> &str {
+pub fn code(answer: &Value) -> &str {
     answer["Response"]["Error"]["Code"].as_str().unwrap_or("")
 }
 

@@ -28,6 +28,8 @@ pub const COMMON_CODES: &[&str] = &[
     "InvalidAction",
     "InvalidParameter",
     "InvalidParameterValue",
+    // Any creation may be given a ClientToken of before.
+    "InvalidParameterValue.Combination",
     "InvalidRequest",
     "LimitExceeded",
     "MissingParameter",
@@ -194,6 +196,9 @@ pub enum Error {
     /// Something that the vendor has and Peerway does not.
     #[error("{0} is not supported here")]
     Unsupported(String),
+    /// Multicast, which has a code of its own.
+    #[error("multicast (`EnableMulticast`) is not supported here")]
+    Multicast,
     /// The same ClientToken came before with other parameters.
     #[error("ClientToken `{0}` was used before with other parameters; use a new one")]
     ClientToken(String),
@@ -240,6 +245,10 @@ impl Error {
             Error::Body(_) | Error::ContentType(_) | Error::Tree(TreeError::Multipart(_)) => {
                 "InvalidRequest"
             }
+            Error::Form(
+                ParametersError::NameEncoding { .. } | ParametersError::ValueEncoding { .. },
+            )
+            | Error::Tree(TreeError::Encoding) => "InvalidParameterValue.NotUtf8EncodingError",
             Error::Form(_) | Error::Tree(_) | Error::Type { .. } => "InvalidParameter",
             Error::Unsigned | Error::Authorization(_) => "AuthFailure.InvalidAuthorization",
             Error::SecretId => "AuthFailure.SecretIdNotFound",
@@ -261,6 +270,7 @@ impl Error {
             Error::FilterValues(_) => "InvalidParameter.FilterValuesNotList",
             Error::FilterAlone(..) => "InvalidParameter.FilterMissParameter",
             Error::Unsupported(_) => "UnsupportedOperation",
+            Error::Multicast => "UnsupportedOperation.EnableMulticast",
             Error::ClientToken(_) => "InvalidParameterValue.Combination",
             Error::DryRun => "DryRunOperation",
             Error::Internal => "InternalError",
@@ -306,6 +316,7 @@ fn domain_code(error: &DomainError) -> &'static str {
         | DomainError::PeeringNotFound(_)
         | DomainError::TaskNotFound(_)
         | DomainError::PeeringState(TransitionError::NotFound) => "ResourceNotFound",
+        DomainError::OtherVpc { .. } => "UnsupportedOperation.VpcMismatch",
         DomainError::ZoneNotFound(_)
         | DomainError::VpcName(_)
         | DomainError::SubnetName(_)

@@ -26,6 +26,13 @@ fn domain_errors() -> Vec<(&'static str, DomainError)> {
             "RouteTableNotFound",
             DomainError::RouteTableNotFound(text()),
         ),
+        (
+            "OtherVpc",
+            DomainError::OtherVpc {
+                subnet: text(),
+                route_table: text(),
+            },
+        ),
         ("PeeringNotFound", DomainError::PeeringNotFound(text())),
         ("TaskNotFound", DomainError::TaskNotFound(text())),
         ("RouteNotFound", DomainError::RouteNotFound(text())),
@@ -207,6 +214,7 @@ fn can_meet(action: &str, error: &str) -> bool {
                 "ActionLocked",
             ],
         ),
+        ("DescribeVpcTaskResult", &["TaskNotFound"]),
         ("CreateVpc", &["VpcName", "VpcCidr", "VpcLimit"]),
         (
             "CreateSubnet",
@@ -221,6 +229,7 @@ fn can_meet(action: &str, error: &str) -> bool {
         ),
         ("DescribeVpcs", &["VpcNotFound"]),
         ("DescribeRouteTables", &["RouteTableNotFound"]),
+        ("DescribeRouteConflicts", &["RouteTableNotFound"]),
         ("DeleteVpc", &["VpcNotFound", "VpcInUse"]),
         ("ModifyVpcAttribute", &["VpcNotFound", "VpcName"]),
         ("DeleteSubnet", &["SubnetNotFound", "SubnetInUse"]),
@@ -260,7 +269,7 @@ fn can_meet(action: &str, error: &str) -> bool {
         ),
         (
             "ReplaceRouteTableAssociation",
-            &["RouteTableNotFound", "SubnetNotFound"],
+            &["RouteTableNotFound", "SubnetNotFound", "OtherVpc"],
         ),
         (
             "CreateRoutes",
@@ -421,7 +430,12 @@ fn codes_of_the_dialect_are_as_recorded() {
             "InvalidParameter",
         ),
         (Error::Unsupported(text()), "UnsupportedOperation"),
-        (Error::ClientToken(text()), "InvalidParameterValue"),
+        (Error::Multicast, "UnsupportedOperation"),
+        (
+            Error::ClientToken(text()),
+            "InvalidParameterValue.Combination",
+        ),
+        (Error::Tree(TreeError::Encoding), "InvalidParameterValue"),
         (Error::DryRun, "DryRunOperation"),
         (Error::Internal, "InternalError"),
         (Error::Unavailable, "ServiceUnavailable"),

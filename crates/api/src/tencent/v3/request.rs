@@ -5,6 +5,7 @@
 //! [`Request::verify`]; only what is authenticated is decoded further, by [`Request::command`]. The
 //! order of the checks is that of the vendor: version, action, region, parameters.
 
+use aws_lc_rs::digest;
 use http::{HeaderMap, Method};
 use model::{Command, Region, Uin};
 
@@ -67,6 +68,28 @@ pub fn is_recognised(path: &str, headers: &HeaderMap, query: Option<&str>) -> bo
     let mut names = ["x-tc-action", "x-tc-version"].iter();
     names.any(|name| headers.contains_key(*name))
         || path != LEGACY_PATH && query.is_some_and(has_version)
+}
+
+/// A token that makes a creation happen once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// As it was given.
+    pub text: String,
+    /// Over account, action and token.
+    pub digest: [u8; 32],
+    /// Over region and parameters, in whatever order and form they were sent.
+    pub parameters: [u8; 32],
+}
+
+fn sha256<'a>(texts: impl Iterator<Item = &'a str>) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for text in texts {
+        // Lengths first, so that no two lists of texts give the same bytes.
+        context.update(&(text.len() as u64).to_be_bytes());
+        context.update(text.as_bytes());
+    }
+    let digest = context.finish();
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// A request whose caller is not known yet.
@@ -268,14 +291,26 @@ impl<'a> Request<'a> {
     ) -> Result<Parsed, Error> {
         let region = self.region(action)?;
         let arguments = Arguments::read(action.fields, self.tree()?, "")?;
-        if arguments.has("ClientToken") {
-            return Err(Error::Unsupported("`ClientToken`".to_owned()));
-        }
         let command = action.command(region, signer, &arguments, limits)?;
         Ok(Parsed {
             action,
             command,
             arguments,
+        })
+    }
+
+    /// How a creation is known that its sender gave a token, if it is one.
+    pub fn client_token(&self, account: Uin, parsed: &Parsed) -> Option<Token> {
+        let token = parsed.arguments.text("ClientToken")?;
+        let mut pairs = self.pairs();
+        pairs.retain(|(name, _)| name != "ClientToken");
+        pairs.sort_unstable();
+        let account = account.0.to_string();
+        let pairs = pairs.iter().flat_map(|(name, value)| [&**name, &**value]);
+        Some(Token {
+            text: token.to_owned(),
+            digest: sha256(["ClientToken", &account, parsed.action.name, token].into_iter()),
+            parameters: sha256(pairs),
         })
     }
 

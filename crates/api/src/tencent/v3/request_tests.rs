@@ -620,7 +620,7 @@ fn networks_are_made_as_clients_ask() {
         ),
         (
             r#"{"VpcName": "a", "CidrBlock": "10.0.0.0/16", "EnableMulticast": "True"}"#,
-            "UnsupportedOperation",
+            "UnsupportedOperation.EnableMulticast",
         ),
         (
             r#"{"VpcName": "a", "CidrBlock": "10.0.0.0/16", "EnableMulticast": 1}"#,
@@ -637,6 +637,10 @@ fn networks_are_made_as_clients_ask() {
         (
             r#"{"VpcName": "a", "CidrBlock": "10.0.0.0/16", "DnsServers": ["1","2","3","4","5"]}"#,
             "InvalidParameterValue.LimitExceeded",
+        ),
+        (
+            r#"{"VpcName": "a", "CidrBlock": "10.0.0.0/16", "DnsServers": ["10.0.0.2", "x"]}"#,
+            "InvalidParameterValue",
         ),
     ] {
         assert_eq!(code("CreateVpc", body), expected, "{body}");

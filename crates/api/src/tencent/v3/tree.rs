@@ -44,6 +44,9 @@ pub enum Node {
 /// Why parameters are no tree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TreeError {
+    /// The body is not UTF-8.
+    #[error("the body is not UTF-8")]
+    Encoding,
     /// The body is not JSON.
     #[error("the body is not a JSON object: {0}")]
     Json(String),
@@ -87,7 +90,8 @@ fn json(text: &[u8]) -> Result<Node, TreeError> {
         room: &room,
         fault: &fault,
     };
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let text = std::str::from_utf8(text).map_err(|_| TreeError::Encoding)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let read = seed
         .deserialize(&mut deserializer)
         .and_then(|node| deserializer.end().map(|()| node));

@@ -127,7 +127,7 @@ fn what_is_no_object_is_refused() {
     }
     assert!(matches!(
         from_json(b"{\"a\": \"\xff\"}"),
-        Err(TreeError::Json(_))
+        Err(TreeError::Encoding)
     ));
 }
 

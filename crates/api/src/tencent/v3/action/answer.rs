@@ -61,6 +61,20 @@ pub(super) const PEERINGS: &[Field] = &[
     ),
 ];
 
+const TASK_RESOURCE: Kind = Kind::Object(&[required("ResourceId", TEXT), required("Status", TEXT)]);
+
+pub(super) const TASK_RESULT: &[Field] = &[
+    required("Status", Kind::Word(&["SUCCESS", "FAILED", "RUNNING"])),
+    required("Output", TEXT),
+    required(
+        "Result",
+        Kind::List {
+            of: &TASK_RESOURCE,
+            most: ANY_NUMBER,
+        },
+    ),
+];
+
 const IPV6_BLOCK: Kind = Kind::Object(&[
     required("IPv6CidrBlock", TEXT),
     required("ISPType", TEXT),
@@ -220,6 +234,20 @@ pub(super) const ROUTES: &[Field] = &[
     required("RouteSet", ROUTE_LIST),
     required("TotalCount", COUNT),
 ];
+
+const ROUTE_CONFLICT: Kind = Kind::Object(&[
+    required("RouteTableId", Kind::Id("rtb-")),
+    required("DestinationCidrBlock", TEXT),
+    required("ConflictSet", ROUTE_LIST),
+]);
+
+pub(super) const ROUTE_CONFLICTS: &[Field] = &[required(
+    "RouteConflictSet",
+    Kind::List {
+        of: &ROUTE_CONFLICT,
+        most: ANY_NUMBER,
+    },
+)];
 
 const QUOTA: Kind = Kind::Object(&[required("LimitType", TEXT), required("LimitValue", COUNT)]);
 

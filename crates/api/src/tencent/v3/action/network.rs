@@ -1,5 +1,7 @@
 //! VPCs and subnets.
 
+use std::net::Ipv4Addr;
+
 use model::command::{
     Direction, Order, QuotaKind, QuotaQuery, SubnetCreate, SubnetFilter, SubnetModify, SubnetQuery,
     SubnetSpec, SubnetTarget, VpcCreate, VpcFilter, VpcModify, VpcQuery, VpcTarget,
@@ -320,11 +322,8 @@ const SUBNET_FILTERS: &[&str] = &[
 
 fn vpc_create(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
     refuse_unsupported(arguments)?;
-    if arguments.boolean("EnableMulticast") == Some(true) {
-        return Err(Error::Unsupported(
-            "multicast (`EnableMulticast`)".to_owned(),
-        ));
-    }
+    refuse_multicast(arguments)?;
+    check_dns_servers(arguments)?;
     let cidr = cidr(arguments, DomainError::VpcCidr)?;
     Ok(Command::VpcCreate(VpcCreate {
         region,
@@ -332,6 +331,24 @@ fn vpc_create(region: Region, arguments: &Arguments, _: &Limits) -> Result<Comma
         cidr,
         subnets: Vec::new(),
     }))
+}
+
+fn refuse_multicast(arguments: &Arguments) -> Result<(), Error> {
+    match arguments.boolean("EnableMulticast") {
+        Some(true) => Err(Error::Multicast),
+        Some(false) | None => Ok(()),
+    }
+}
+
+fn check_dns_servers(arguments: &Arguments) -> Result<(), Error> {
+    let mut servers = arguments.texts("DnsServers");
+    match servers.find(|text| text.parse::<Ipv4Addr>().is_err()) {
+        Some(text) => {
+            let reason = format!("`{}` is not an IPv4 address", shown(text));
+            Err(Error::value("DnsServers", Fault::NotAllowed, reason))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Refuses what is asked for and not offered, because to accept it silently would be a lie.
@@ -364,8 +381,9 @@ fn vpc_target(region: Region, arguments: &Arguments) -> Result<VpcTarget, Error>
 
 /// What is not kept is only accepted where it says what is so anyway.
 fn vpc_modify(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
+    refuse_multicast(arguments)?;
+    check_dns_servers(arguments)?;
     let flags = [
-        "EnableMulticast",
         "EnableRouteVpcPublish",
         "EnableRouteVpcPublishIpv6",
         "EnableCdcPublish",
@@ -407,6 +425,7 @@ pub(in crate::tencent::v3) const QUOTA_WORDS: &[(&str, QuotaKind)] = &[
     ("vpc-max-route-tables", QuotaKind::RouteTables),
     ("route-table-max-policies", QuotaKind::Routes),
     ("vpc-max-available-vpcpeers", QuotaKind::Peerings),
+    ("vpc-max-vpcpeers", QuotaKind::PeeringsAndRequests),
     // What is not offered has a limit of nothing.
     ("vpc-max-assistant_cidrs", QuotaKind::Nothing(0)),
     ("vpc-max-vpn-gateways", QuotaKind::Nothing(1)),

@@ -5,7 +5,7 @@ use model::command::{
     PeeringStateFilter, Reach, Reply,
 };
 use model::peering::{ChargeType, QosLevel};
-use model::{Bandwidth, Command, PeeringConnectionId, Region, Uin, VpcId, VpcRef};
+use model::{Bandwidth, Command, DomainError, PeeringConnectionId, Region, Uin, VpcId, VpcRef};
 
 use super::{Action, Build, Product, answer, ids, paging, parse_id};
 use crate::tencent::request::Limits;
@@ -13,7 +13,7 @@ use crate::tencent::v3::error::{Error, Fault};
 use crate::tencent::v3::field::{
     Arguments, Declared, Field, Filter, Kind, MOST_ENTRIES, optional, required, shown,
 };
-use crate::tencent::v3::response;
+use crate::tencent::v3::{request_id, response};
 
 const CHARGE_TYPES: Kind = Kind::Word(&["POSTPAID_BY_DAY_MAX", "POSTPAID_BY_MONTH_95"]);
 const QOS_LEVELS: Kind = Kind::Word(&["PT", "AU", "AG"]);
@@ -169,6 +169,21 @@ pub(super) const ACTIONS: &[Action] = &[
         render: response::peerings,
     },
     Action {
+        name: "DescribeVpcTaskResult",
+        product: Product::Vpc,
+        fields: &[required("TaskId", Kind::Text)],
+        answer: answer::TASK_RESULT,
+        errors: &[
+            "InternalError.ModuleError",
+            "InvalidParameterValue",
+            "ResourceNotFound",
+            "UnauthorizedOperation",
+            "UnsupportedOperation",
+        ],
+        build: Build::InRegion(task_result),
+        render: response::task_result,
+    },
+    Action {
         name: "EnableVpcPeeringConnection",
         product: Product::Vpc,
         fields: TARGET,
@@ -313,6 +328,16 @@ fn list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Er
         order,
         paging: paging(arguments, direction),
     }))
+}
+
+fn task_result(_: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
+    let text = arguments.required_text("TaskId")?;
+    let task = request_id::task_of(text)
+        .map_err(|reason| Error::value("TaskId", Fault::NotAllowed, reason))?;
+    match task {
+        Some(task) => Ok(Command::WorkResult(task)),
+        None => Err(DomainError::TaskNotFound(text.to_owned()).into()),
+    }
 }
 
 fn filter(filter: Filter<'_>) -> Result<PeeringFilter, Error> {

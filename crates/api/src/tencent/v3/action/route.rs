@@ -224,6 +224,23 @@ pub(super) const ACTIONS: &[Action] = &[
         response::routes_deleted,
     ),
     action(
+        "DescribeRouteConflicts",
+        &[
+            required("RouteTableId", TABLE),
+            required(
+                "DestinationCidrBlocks",
+                Kind::List {
+                    of: &TEXT,
+                    most: MOST_ROUTES,
+                },
+            ),
+        ],
+        answer::ROUTE_CONFLICTS,
+        &["InvalidParameterValue.Malformed", "ResourceNotFound"],
+        route_conflicts,
+        response::route_conflicts,
+    ),
+    action(
         "DescribeRouteList",
         ROUTE_LIST,
         answer::ROUTES,
@@ -461,16 +478,14 @@ fn spec(route: &Arguments) -> Result<RouteSpec, Error> {
     if route.has("DestinationIpv6CidrBlock") {
         return Err(Error::Unsupported("`DestinationIpv6CidrBlock`".to_owned()));
     }
-    let destination = route.required_text("DestinationCidrBlock")?;
+    let given_destination = route.required_text("DestinationCidrBlock")?;
     let gateway_type = route.required_text("GatewayType")?;
     if gateway_type != PEERING {
         return Err(DomainError::NextHopType(gateway_type.to_owned()).into());
     }
     Ok(RouteSpec {
-        destination: CidrBlock::parse_truncating(destination).map_err(|error| {
-            Error::value("DestinationCidrBlock", Fault::NotAllowed, error.to_string())
-        })?,
-        given_destination: destination.to_owned(),
+        destination: destination("DestinationCidrBlock", given_destination)?,
+        given_destination: given_destination.to_owned(),
         next_hop: route.required_text("GatewayId")?.to_owned(),
         description: route.text("RouteDescription").map(str::to_owned),
         is_enabled: route.boolean("Enabled").unwrap_or(true),
@@ -503,6 +518,29 @@ fn table_list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Comma
         order: Order::CreateTime,
         paging: paging(arguments, Direction::Descending),
     }))
+}
+
+/// The table, whose routes the answer compares with the blocks.
+fn route_conflicts(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
+    for text in arguments.texts("DestinationCidrBlocks") {
+        destination("DestinationCidrBlocks", text)?;
+    }
+    let id = arguments.required_text("RouteTableId")?;
+    Ok(Command::RouteTableList(RouteTableQuery {
+        region,
+        vpc: None,
+        route_table: None,
+        name: None,
+        only: vec![parse_id("RouteTableId", id)?],
+        filters: Vec::new(),
+        order: Order::CreateTime,
+        paging: paging(arguments, Direction::Descending),
+    }))
+}
+
+fn destination(name: &str, text: &str) -> Result<CidrBlock, Error> {
+    CidrBlock::parse_truncating(text)
+        .map_err(|error| Error::value(name, Fault::NotAllowed, error.to_string()))
 }
 
 /// `None` for a filter that all route tables pass.

@@ -18,10 +18,10 @@ use super::field::Arguments;
 
 pub(super) use neighbour::{app_id, identity, no_tags, nothing, regions, sub_accounts, zones};
 pub(super) use network::{quotas, subnet_created, subnets, subnets_created, vpc_created, vpcs};
-pub(super) use peering::{peering_created, peerings};
+pub(super) use peering::{peering_created, peerings, task_result};
 pub(super) use route::{
-    route_table_created, route_tables, routes, routes_created, routes_deleted, routes_replaced,
-    routes_switched,
+    route_conflicts, route_table_created, route_tables, routes, routes_created, routes_deleted,
+    routes_replaced, routes_switched,
 };
 
 /// The media type of every answer, exactly so: with a charset, two clients do not see errors.

@@ -2,7 +2,7 @@
 
 use model::outcome::PeeringView;
 use model::peering::{ChargeType, QosLevel};
-use model::{Outcome, PeeringState};
+use model::{Outcome, PeeringState, TaskState};
 use serde::Serialize;
 
 use super::{local_time, object};
@@ -38,6 +38,41 @@ pub(in crate::tencent::v3) fn peerings(outcome: &Outcome, _: &Arguments) -> Opti
         })),
         _ => None,
     }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TaskResult {
+    status: &'static str,
+    output: String,
+    result: [TaskResource; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TaskResource {
+    resource_id: String,
+    status: &'static str,
+}
+
+pub(in crate::tencent::v3) fn task_result(outcome: &Outcome, _: &Arguments) -> Option<Vec<u8>> {
+    let Outcome::TaskResult(task) = outcome else {
+        return None;
+    };
+    let (status, output) = match &task.state {
+        TaskState::Running => ("RUNNING", String::new()),
+        TaskState::Succeeded { .. } => ("SUCCESS", String::new()),
+        TaskState::Failed { message, .. } => ("FAILED", message.clone()),
+    };
+    let resource_id = task.peering.to_string();
+    Some(object(&TaskResult {
+        status,
+        output,
+        result: [TaskResource {
+            resource_id,
+            status,
+        }],
+    }))
 }
 
 #[derive(Serialize)]

@@ -1,7 +1,9 @@
 //! Route tables and their routes.
 
 use model::outcome::RouteTableView;
-use model::{NextHop, Outcome, Route, RouteTable, RouteTableId, RouteTableKind, SubnetId};
+use model::{
+    CidrBlock, NextHop, Outcome, Route, RouteTable, RouteTableId, RouteTableKind, SubnetId,
+};
 use serde::Serialize;
 
 use super::{local_time, object};
@@ -125,6 +127,48 @@ pub(in crate::tencent::v3) fn routes(outcome: &Outcome, _: &Arguments) -> Option
     Some(object(&Routes {
         route_set: bodies.collect(),
         total_count: page.total,
+    }))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Conflicts {
+    route_conflict_set: Vec<Conflict>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Conflict {
+    route_table_id: String,
+    destination_cidr_block: String,
+    conflict_set: Vec<RouteBody>,
+}
+
+/// For each block that was asked for and that routes of the table overlap, those routes.
+pub(in crate::tencent::v3) fn route_conflicts(
+    outcome: &Outcome,
+    arguments: &Arguments,
+) -> Option<Vec<u8>> {
+    let Outcome::RouteTables(page) = outcome else {
+        return None;
+    };
+    let table = &page.items.first()?.route_table;
+    let conflict = |text: &str| {
+        let block = CidrBlock::parse_truncating(text).ok()?;
+        let routes = table.routes.iter();
+        let overlapping = routes.filter(|route| route.destination.overlaps(block));
+        let conflict_set: Vec<RouteBody> = overlapping
+            .map(|route| RouteBody::new(table.id, route))
+            .collect();
+        (!conflict_set.is_empty()).then(|| Conflict {
+            route_table_id: table.id.to_string(),
+            destination_cidr_block: text.to_owned(),
+            conflict_set,
+        })
+    };
+    let blocks = arguments.texts("DestinationCidrBlocks");
+    Some(object(&Conflicts {
+        route_conflict_set: blocks.filter_map(conflict).collect(),
     }))
 }
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use model::command::QuotaKind;
+use model::command::{QuotaKind, Reply};
 use model::outcome::{
     AccountView, Page, PeeringView, RouteTableView, RouteView, SubnetView, VpcView,
 };
 use model::peering::{ChargeType, QosLevel};
 use model::{
     AppId, Bandwidth, Name, NextHop, PeeringConnection, PeeringEnd, PeeringState, Region, Route,
-    RouteTable, RouteTableKind, Subnet, Uin, Vni, Vpc, Zone,
+    RouteTable, RouteTableKind, Subnet, Task, TaskId, TaskKind, TaskState, Uin, Vni, Vpc, Zone,
 };
 use serde_json::{Value, json};
 
@@ -131,7 +131,20 @@ fn outcome(action: &str) -> Outcome {
                 route_table: table(),
             }
         }
-        "DescribeRouteTables" => Outcome::RouteTables(Page {
+        "DescribeVpcTaskResult" => Outcome::TaskResult(Task {
+            id: TaskId(7),
+            owner: Uin(100_000_000_001),
+            reply: Reply::Peering,
+            kind: TaskKind::Create,
+            peering: "pcx-0a1b2c3d".parse().unwrap(),
+            state: TaskState::Failed {
+                at: CREATED,
+                message: "region sh has no gateway".to_owned(),
+            },
+            created_at: CREATED,
+            deadline: CREATED,
+        }),
+        "DescribeRouteTables" | "DescribeRouteConflicts" => Outcome::RouteTables(Page {
             total: 1,
             items: vec![RouteTableView {
                 route_table: table(),
@@ -303,6 +316,36 @@ fn routes_are_left_out_of_tables_on_request() {
         body["RouteTableSet"][0]["AssociationSet"],
         json!([{"SubnetId": "subnet-3lzrkspo", "RouteTableId": "rtb-85alck92"}])
     );
+}
+
+#[test]
+fn a_task_tells_what_became_of_its_peering() {
+    assert_eq!(
+        rendered("DescribeVpcTaskResult")["Response"],
+        json!({
+            "Status": "FAILED", "Output": "region sh has no gateway",
+            "Result": [{"ResourceId": "pcx-0a1b2c3d", "Status": "FAILED"}], "RequestId": REQUEST_ID
+        })
+    );
+}
+
+#[test]
+fn conflicts_are_told_for_the_blocks_that_routes_overlap() {
+    let action = action::find("DescribeRouteConflicts", "2017-03-12").unwrap();
+    let body = br#"{"RouteTableId": "rtb-85alck92", "DestinationCidrBlocks":
+        ["10.1.0.0/16", "10.1.7.0/24", "10.0.0.0/8", "10.2.0.0/16"]}"#;
+    let node = crate::tencent::v3::tree::from_json(body).unwrap();
+    let arguments = Arguments::read(action.fields, node, "").unwrap();
+    let members = action.render(&outcome(action.name), &arguments).unwrap();
+    let body: Value = serde_json::from_slice(&members).unwrap();
+    let conflicts = body["RouteConflictSet"].as_array().unwrap();
+    let blocks: Vec<&Value> = conflicts
+        .iter()
+        .map(|conflict| &conflict["DestinationCidrBlock"])
+        .collect();
+    assert_eq!(blocks, ["10.1.0.0/16", "10.1.7.0/24", "10.0.0.0/8"]);
+    let route = &conflicts[0]["ConflictSet"][0];
+    assert_eq!(route["DestinationCidrBlock"], "10.1.0.0/16");
 }
 
 #[test]
