@@ -5,6 +5,7 @@ It knows no setting for a CA, so the bundle of its certifi is extended while the
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,9 @@ import unittest
 
 import certifi
 
+import v3_documented as documented
 from server import SECOND_UIN
+from test_v3_python_errors import KEYS, Caller
 from v3_story import FIRST, SECOND, Server
 
 TCCLI = str(pathlib.Path(sys.executable).parent / "tccli")
@@ -21,7 +24,7 @@ TCCLI = str(pathlib.Path(sys.executable).parent / "tccli")
 class Tccli(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = cls.enterClassContext(Server())
+        cls.server = cls.enterClassContext(Server("--rate-limit", "0"))
         cls.home = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="peerway-tccli-"))
         bundle = pathlib.Path(certifi.where())
         before = bundle.read_bytes()
@@ -67,9 +70,18 @@ class Tccli(unittest.TestCase):
                 self.call("DeleteVpcPeeringConnection", "--PeeringConnectionId", peering, scheme=scheme)
 
     def test_a_refusal_ends_with_an_error_and_its_code(self):
-        done = self.run_tccli("RejectVpcPeeringConnection", "--PeeringConnectionId", "pcx-00000000")
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("ResourceNotFound", done.stdout + done.stderr)
+        """One case of every code; each is a program of its own, so not all."""
+        scene = documented.Scene(Caller(self.server), self.server.operate)
+        cases = {case.code: case for case in documented.cases(scene) if case.plain}
+        self.assertGreater(len(cases), 20)
+        for code, case in cases.items():
+            with self.subTest(case.why, action=case.action, code=code):
+                values = ((name, value if isinstance(value, str) else json.dumps(value))
+                          for name, value in case.parameters.items())
+                arguments = [part for name, value in values for part in (f"--{name}", value)]
+                done = self.run_tccli(case.action, *arguments, keys=KEYS[case.who], region=case.region)
+                self.assertEqual(done.returncode, 255, done.stdout + done.stderr)
+                self.assertRegex(done.stderr, rf"\bcode:{re.escape(code)}\s")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,11 @@ async function main() {
     });
     let result;
     try {
-      result = { answer: await client[call.action](call.parameters) };
+      // Actions that the SDK has no method for are called by name.
+      const answer = client[call.action]
+        ? await client[call.action](call.parameters)
+        : await client.request(call.action, call.parameters);
+      result = { answer };
     } catch (error) {
       result = {
         error: { kind: error.constructor.name, code: error.code, requestId: error.requestId, traceId: error.traceId,
