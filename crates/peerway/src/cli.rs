@@ -415,7 +415,7 @@ pub struct BenchApiArgs {
     /// A folder on the disk that is to be measured [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// The dialect to speak.
+    /// The dialect to speak; v3 is measured in turn with v2, without the comparison of scales.
     #[arg(long, default_value = "v2")]
     pub dialect: Dialect,
     /// Print JSON.
@@ -428,6 +428,8 @@ pub struct BenchApiArgs {
 pub enum Dialect {
     /// The legacy API, signature v1.
     V2,
+    /// API 3.0, signature TC3-HMAC-SHA256.
+    V3,
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@
 //! - `admission`: create, task, delete in turn at VPCs that have their other peerings, so that the
 //!   cost of a decision can be compared between the numbers of stored peerings.
 //!
-//! The first four run at one number alone.
+//! The first four run at one number alone. With API 3.0 they run in turn in both dialects, and the
+//! report tells what a call costs in one and in the other; admission is the same for both.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -23,8 +24,9 @@ use tokio::runtime::Handle;
 
 use super::load::{Load, Loaded, Script, Span};
 use super::process::{self, Server, Usage};
-use super::report::{Machine, Report, RequestReport, ServerReport, WorkloadReport, median};
+use super::report::{Machine, Ratio, Report, RequestReport, ServerReport, WorkloadReport, median};
 use super::script::{Creator, Deleter, Lister, Pages, Signer, Story};
+use super::script_v3;
 use super::seed::{self, Client, Plan};
 use crate::cli::{BenchApiArgs, Dialect};
 use crate::output::print_json;
@@ -52,6 +54,11 @@ pub async fn run(args: BenchApiArgs) -> anyhow::Result<()> {
         Some(error) => anyhow::bail!("an answer was not as it should be: {error}"),
     }
 }
+
+const TO_THE_END: Span = Span {
+    warm_up: Duration::ZERO,
+    measured: None,
+};
 
 struct Bench {
     args: BenchApiArgs,
@@ -88,7 +95,10 @@ impl Bench {
     fn run(&self, runtime: &Handle) -> anyhow::Result<Report> {
         let machine = machine()?;
         process::bind_thread(self.args.client_core)?;
-        let mut sizes = self.args.scale.clone();
+        let mut sizes = match self.args.dialect {
+            Dialect::V2 => self.args.scale.clone(),
+            Dialect::V3 => Vec::new(),
+        };
         sizes.push(self.args.peerings);
         sizes.sort_unstable();
         sizes.dedup();
@@ -103,6 +113,7 @@ impl Bench {
             rounds: self.args.rounds,
             dialect: match self.args.dialect {
                 Dialect::V2 => "v2",
+                Dialect::V3 => "v3",
             },
             servers,
         })
@@ -136,13 +147,18 @@ impl Bench {
             nonces: std::cell::Cell::new(0),
             _folder: folder,
         };
-        let mut workloads = Vec::new();
-        if is_whole {
-            workloads.push(self.list(&bed, "list", Pages::First)?);
-            workloads.push(self.list(&bed, "list-any", Pages::Any)?);
-            workloads.extend(self.create_and_delete(&bed)?);
+        let (mut workloads, mut ratios) = (Vec::new(), Vec::new());
+        match self.args.dialect {
+            Dialect::V2 => {
+                if is_whole {
+                    workloads.push(self.list(&bed, "list", Pages::First)?);
+                    workloads.push(self.list(&bed, "list-any", Pages::Any)?);
+                    workloads.extend(self.create_and_delete(&bed)?);
+                }
+                workloads.push(self.admission(&bed)?);
+            }
+            Dialect::V3 => (workloads, ratios) = self.compare(&bed)?,
         }
-        workloads.push(self.admission(&bed)?);
         bed.server.stop()?;
         Ok(ServerReport {
             peerings,
@@ -150,6 +166,7 @@ impl Bench {
             start_seconds,
             resident_mib,
             workloads,
+            ratios,
         })
     }
 
@@ -164,10 +181,62 @@ impl Bench {
     }
 
     fn list(&self, bed: &Bed, name: &'static str, pages: Pages) -> anyhow::Result<WorkloadReport> {
-        self.rounds(|| {
-            let scripts = bed.scripts(|signer, client| Lister::new(signer, client, pages));
-            bed.load(name, self.span, scripts)
-        })
+        self.rounds(|| self.list_round(bed, name, pages))
+    }
+
+    fn list_round(
+        &self,
+        bed: &Bed,
+        name: &'static str,
+        pages: Pages,
+    ) -> anyhow::Result<WorkloadReport> {
+        let scripts = bed.scripts(|signer, client| Lister::new(signer, client, pages));
+        bed.load(name, self.span, scripts)
+    }
+
+    /// Runs each workload in both dialects, round by round.
+    fn compare(&self, bed: &Bed) -> anyhow::Result<(Vec<WorkloadReport>, Vec<Ratio>)> {
+        let (mut workloads, mut ratios) = (Vec::new(), Vec::new());
+        let mut take = |name, v2: Vec<WorkloadReport>, v3: Vec<WorkloadReport>| {
+            ratios.push(Ratio::new(name, &v2, &v3));
+            workloads.extend(median(v2));
+            workloads.extend(median(v3));
+        };
+        for (name, pages) in [("list", Pages::First), ("list-any", Pages::Any)] {
+            let (mut v2, mut v3) = (Vec::new(), Vec::new());
+            for _ in 0..self.args.rounds {
+                v2.push(self.list_round(bed, name, pages)?);
+                let scripts =
+                    bed.scripts_v3(|signer, client| script_v3::Lister::new(signer, client, pages));
+                v3.push(bed.load(name, self.span, scripts)?);
+            }
+            take(name, v2, v3);
+        }
+        let (mut v2, mut v3) = (Vec::new(), Vec::new());
+        for _ in 0..self.args.rounds {
+            v2.push(self.create_and_delete_round(bed)?);
+            v3.push(self.create_and_delete_v3(bed)?);
+        }
+        let (v2_creates, _): (Vec<_>, Vec<_>) = v2.into_iter().unzip();
+        let (v3_creates, _): (Vec<_>, Vec<_>) = v3.into_iter().unzip();
+        take("create", v2_creates, v3_creates);
+        Ok((workloads, ratios))
+    }
+
+    fn create_and_delete_v3(&self, bed: &Bed) -> anyhow::Result<(WorkloadReport, WorkloadReport)> {
+        let (done, created) = mpsc::channel();
+        let mut number = 0;
+        let scripts = bed.scripts_v3(|signer, client| {
+            number += 1;
+            script_v3::Creator::new(signer, client, number - 1, done.clone())
+        });
+        drop(done);
+        let create = bed.load("create", self.span, scripts)?;
+        let mut peerings = by_client(bed, created);
+        let scripts = bed.scripts_v3(|signer, _| {
+            script_v3::Deleter::new(signer, peerings.next().unwrap_or_default())
+        });
+        Ok((create, bed.load("delete", TO_THE_END, scripts)?))
     }
 
     fn admission(&self, bed: &Bed) -> anyhow::Result<WorkloadReport> {
@@ -177,32 +246,33 @@ impl Bench {
     fn create_and_delete(&self, bed: &Bed) -> anyhow::Result<[WorkloadReport; 2]> {
         let (mut creates, mut deletes) = (Vec::new(), Vec::new());
         for _ in 0..self.args.rounds {
-            let (done, created) = mpsc::channel();
-            let mut number = 0;
-            let scripts = bed.scripts(|signer, client| {
-                number += 1;
-                Creator::new(signer, client, number - 1, done.clone())
-            });
-            drop(done);
-            creates.push(bed.load("create", self.span, scripts)?);
-            let mut tasks = vec![Vec::new(); bed.clients.len()];
-            for (number, created) in created {
-                tasks[number] = created;
-            }
-            let mut tasks = tasks.into_iter();
-            let scripts =
-                bed.scripts(|signer, _| Deleter::new(signer, tasks.next().unwrap_or_default()));
-            let to_the_end = Span {
-                warm_up: Duration::ZERO,
-                measured: None,
-            };
-            deletes.push(bed.load("delete", to_the_end, scripts)?);
+            let (create, delete) = self.create_and_delete_round(bed)?;
+            creates.push(create);
+            deletes.push(delete);
         }
         let none = "there was no round";
         Ok([
             median(creates).context(none)?,
             median(deletes).context(none)?,
         ])
+    }
+
+    fn create_and_delete_round(
+        &self,
+        bed: &Bed,
+    ) -> anyhow::Result<(WorkloadReport, WorkloadReport)> {
+        let (done, created) = mpsc::channel();
+        let mut number = 0;
+        let scripts = bed.scripts(|signer, client| {
+            number += 1;
+            Creator::new(signer, client, number - 1, done.clone())
+        });
+        drop(done);
+        let create = bed.load("create", self.span, scripts)?;
+        let mut tasks = by_client(bed, created);
+        let scripts =
+            bed.scripts(|signer, _| Deleter::new(signer, tasks.next().unwrap_or_default()));
+        Ok((create, bed.load("delete", TO_THE_END, scripts)?))
     }
 
     fn rounds(
@@ -214,7 +284,32 @@ impl Bench {
     }
 }
 
+/// What the creators have made, in the order of the clients.
+fn by_client<T: Clone>(
+    bed: &Bed,
+    created: mpsc::Receiver<(usize, Vec<T>)>,
+) -> std::vec::IntoIter<Vec<T>> {
+    let mut made = vec![Vec::new(); bed.clients.len()];
+    for (number, created) in created {
+        made[number] = created;
+    }
+    made.into_iter()
+}
+
 impl Bed {
+    fn scripts_v3<S: Script + 'static>(
+        &self,
+        mut script: impl FnMut(script_v3::Signer, &Client) -> S,
+    ) -> Vec<Box<dyn Script>> {
+        self.clients
+            .iter()
+            .map(|client| {
+                let signer = script_v3::Signer::new(client, self.server.address());
+                Box::new(script(signer, client)) as Box<dyn Script>
+            })
+            .collect()
+    }
+
     fn scripts<S: Script + 'static>(
         &self,
         mut script: impl FnMut(Signer, &Client) -> S,

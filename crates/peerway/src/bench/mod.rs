@@ -7,4 +7,5 @@ mod load;
 mod process;
 mod report;
 mod script;
+mod script_v3;
 mod seed;

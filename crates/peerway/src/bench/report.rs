@@ -48,6 +48,41 @@ pub struct ServerReport {
     pub resident_mib: f64,
     /// What it was loaded with.
     pub workloads: Vec<WorkloadReport>,
+    /// What calls of API 3.0 cost, measured in turn with those of the legacy API.
+    pub ratios: Vec<Ratio>,
+}
+
+/// The server's time for the same call in two dialects.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ratio {
+    /// The workload.
+    pub name: &'static str,
+    /// Microseconds of the legacy API, of each round.
+    pub v2_micros: Vec<f64>,
+    /// Microseconds of API 3.0, of each round.
+    pub v3_micros: Vec<f64>,
+    /// The median of the rounds' quotients.
+    pub v3_by_v2: f64,
+}
+
+impl Ratio {
+    /// Compares rounds that were measured in turn.
+    pub(super) fn new(name: &'static str, v2: &[WorkloadReport], v3: &[WorkloadReport]) -> Ratio {
+        let micros = |rounds: &[WorkloadReport]| -> Vec<f64> {
+            rounds.iter().map(|round| round.cpu_micros).collect()
+        };
+        let (v2_micros, v3_micros) = (micros(v2), micros(v3));
+        let pairs = v2_micros.iter().zip(&v3_micros);
+        let mut quotients: Vec<f64> = pairs.map(|(v2, v3)| v3 / v2).collect();
+        quotients.sort_by(f64::total_cmp);
+        let middle = quotients.get(quotients.len() / 2).copied();
+        Ratio {
+            name,
+            v2_micros,
+            v3_micros,
+            v3_by_v2: middle.unwrap_or(f64::NAN),
+        }
+    }
 }
 
 /// One workload: its median round.
@@ -151,6 +186,12 @@ impl Report {
                 server.peerings, server.seed_seconds, server.start_seconds, server.resident_mib
             );
             print_table(&HEADER, server.workloads.iter().flat_map(rows));
+            for ratio in &server.ratios {
+                println!(
+                    "{}: API 3.0 takes {:.2} times the legacy API's time on the server's core",
+                    ratio.name, ratio.v3_by_v2
+                );
+            }
         }
     }
 }

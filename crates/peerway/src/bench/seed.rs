@@ -52,13 +52,17 @@ pub(super) struct Plan {
     pub(super) pairs: usize,
 }
 
-/// Two VPCs without a peering, by their legacy ids: in gz and in sh.
+/// Two VPCs without a peering, by their legacy ids and by the others: in gz and in sh.
 #[derive(Debug, Clone)]
 pub(super) struct Pair {
     /// The requester's VPC, in gz.
     pub(super) requester: String,
     /// The accepter's VPC, in sh.
     pub(super) accepter: String,
+    /// The requester's, as API 3.0 names it.
+    pub(super) requester_id: VpcId,
+    /// The accepter's.
+    pub(super) accepter_id: VpcId,
 }
 
 /// Who a client is, and what it works with.
@@ -137,6 +141,8 @@ fn pair(requester: PeeringEnd, accepter: PeeringEnd) -> Pair {
     Pair {
         requester: requester.legacy_id.to_string(),
         accepter: accepter.legacy_id.to_string(),
+        requester_id: requester.vpc,
+        accepter_id: accepter.vpc,
     }
 }
 
