@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::tencent::signature::PATH;
-use api::tencent::v3::{PATH as PATH_3_0, is_recognised};
+use api::tencent::v3::{PATH as PATH_3_0, Rows as RowsV3, is_recognised};
 use api::tencent::{ApiError, CONTENT_TYPE, Limits, ParameterLimits, Rows, render_error};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -57,6 +57,7 @@ pub struct PublicApi {
     sessions: Arc<Sessions>,
     telemetry: Arc<Telemetry>,
     rows: Rows,
+    rows_v3: RowsV3,
     audit: Audit,
     options: ApiOptions,
     parameter_limits: ParameterLimits,
@@ -95,6 +96,7 @@ impl PublicApi {
             sessions,
             telemetry,
             rows: Rows::default(),
+            rows_v3: RowsV3::default(),
             audit,
             options,
             parameter_limits: ParameterLimits::default(),

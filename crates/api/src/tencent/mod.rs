@@ -15,6 +15,7 @@ pub mod policy;
 mod read;
 pub mod request;
 pub mod response;
+mod rows;
 pub mod signature;
 pub mod v3;
 

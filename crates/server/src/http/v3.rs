@@ -162,7 +162,10 @@ impl PublicApi {
         } = parsed;
         let found = self.core.execute(caller.account, command).await;
         let outcome = found.map_err(|error| told(error, action))?;
-        Ok(v3::render(action, &arguments, &outcome, &request_id(None)).into())
+        let body = self
+            .rows_v3
+            .render(action, &arguments, &outcome, &request_id(None));
+        Ok(body.into())
     }
 
     /// A token with the key of its answer, which is forgotten with those that are older by the

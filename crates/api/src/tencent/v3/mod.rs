@@ -21,4 +21,4 @@ pub use error::Error;
 pub use field::Arguments;
 pub use request::{Incoming, LONGEST_BODY, PATH, Parsed, Request, Token, is_recognised};
 pub use request_id::request_id;
-pub use response::{CONTENT_TYPE, render, render_error};
+pub use response::{CONTENT_TYPE, Rows, render, render_error};

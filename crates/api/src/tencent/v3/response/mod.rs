@@ -8,6 +8,7 @@ mod neighbour;
 mod network;
 mod peering;
 mod route;
+mod rows;
 
 use model::{Outcome, UnixMillis};
 use serde::Serialize;
@@ -19,6 +20,8 @@ use super::field::Arguments;
 pub(super) use neighbour::{app_id, identity, no_tags, nothing, regions, sub_accounts, zones};
 pub(super) use network::{quotas, subnet_created, subnets, subnets_created, vpc_created, vpcs};
 pub(super) use peering::{peering_created, peerings, task_result};
+pub use rows::Rows;
+
 pub(super) use route::{
     route_conflicts, route_table_created, route_tables, routes, routes_created, routes_deleted,
     routes_replaced, routes_switched,

@@ -349,6 +349,32 @@ fn conflicts_are_told_for_the_blocks_that_routes_overlap() {
 }
 
 #[test]
+fn kept_rows_are_those_that_would_be_rendered() {
+    let rows = Rows::default();
+    let arguments = Arguments::default();
+    for name in ["DescribeVpcPeeringConnections", "DescribeVpcs"] {
+        let action = action::find(name, "2017-03-12").unwrap();
+        // The second time they come from what was kept, and a changed record has a row of its own.
+        let (mut outcome, same) = (outcome(name), outcome(name));
+        for _ in 0..2 {
+            let expected = render(action, &arguments, &outcome, REQUEST_ID);
+            let body = rows.render(action, &arguments, &outcome, REQUEST_ID);
+            assert_eq!(body, expected);
+            let again = rows.render(action, &arguments, &outcome, REQUEST_ID);
+            assert_eq!(again, expected);
+            if let Outcome::Peerings(page) = &mut outcome {
+                let view = &mut page.items[0];
+                let mut changed = (*view.peering).clone();
+                changed.name = Name::new("changed").unwrap();
+                view.peering = Arc::new(changed);
+            }
+        }
+        let expected = render(action, &arguments, &same, REQUEST_ID);
+        assert_eq!(rows.render(action, &arguments, &same, REQUEST_ID), expected);
+    }
+}
+
+#[test]
 fn answers_are_exactly_these_texts() {
     assert_eq!(
         envelope(b"{}", REQUEST_ID),
