@@ -161,8 +161,7 @@ NEVER = {
     ("AcceptVpcPeeringConnection", "InvalidParameter.Coexist"): "there is one parameter",
     ("RejectVpcPeeringConnection", "InternalError"): FAULT,
     ("DeleteVpcPeeringConnection", "InternalError"): FAULT,
-    ("DeleteVpcPeeringConnection", "UnsupportedOperation.MutexOperationTaskRunning"):
-        "without gateways no task runs long enough; crates/server/tests/edges/tasks.rs has it",
+    ("DeleteVpcPeeringConnection", "UnsupportedOperation.MutexOperationTaskRunning"): "a deletion waits for nothing",
     ("DeleteVpcPeeringConnection", "UnsupportedOperation.NotSupportDeleteVpcBmPeer"): "there is no bare metal",
     ("DeleteVpcPeeringConnection", "UnsupportedOperation.VpcPeerPurviewError"): "either end may delete",
     ("DescribeVpcPeeringConnections", "InternalError"): FAULT,

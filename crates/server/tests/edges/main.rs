@@ -18,4 +18,5 @@ mod seed_example;
 mod tasks;
 mod transport;
 mod v3;
+mod v3_foreign;
 mod v3_work;

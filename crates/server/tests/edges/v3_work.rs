@@ -139,6 +139,15 @@ async fn the_work_behind_an_answer_is_asked_for_by_its_request() {
     let made = create(&bed, json!({"ClientToken": "p-1"})).await;
     assert_eq!(code(&made), "", "{made}");
     assert_eq!(status(&bed, &made).await.0, "RUNNING");
+    // Its terms cannot be changed meanwhile.
+    let terms = json!({
+        "PeeringConnectionId": made["Response"]["PeeringConnectionId"], "Bandwidth": 50,
+    });
+    let locked = call(&bed, "ModifyVpcPeeringConnection", &terms).await;
+    assert_eq!(
+        code(&locked),
+        "UnsupportedOperation.MutexOperationTaskRunning"
+    );
     for gateway in [&gz, &sh] {
         gateway.claims.send_replace(Claims::GOOD);
     }
