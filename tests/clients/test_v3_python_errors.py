@@ -1,6 +1,7 @@
 """Every documented code of API 3.0 that a request can cause, as the Python SDK's own exception."""
 
 import json
+import pathlib
 import time
 import unittest
 from unittest import mock
@@ -69,6 +70,13 @@ class Refusals(unittest.TestCase):
         self.assertEqual(never - pages, set(), "reasons for what is not documented")
         self.assertEqual(never & caused, set(), "both caused and never answered")
         self.assertEqual(pages - caused - never, set(), "neither caused nor excepted")
+
+    def test_every_exception_is_documented(self):
+        text = (pathlib.Path(__file__).parents[2] / "docs" / "compatibility.md").read_text()
+        rows = [line for line in text.splitlines() if line.startswith("| `")]
+        for action, code in documented.NEVER:
+            with self.subTest(action=action, code=code):
+                self.assertTrue(any(f"`{code}`" in row and action in row for row in rows))
 
     def token(self, call, scene):
         """A token that comes again with other parameters; the SDK's classes have no such field."""

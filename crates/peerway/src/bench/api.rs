@@ -9,8 +9,9 @@
 //! - `admission`: create, task, delete in turn at VPCs that have their other peerings, so that the
 //!   cost of a decision can be compared between the numbers of stored peerings.
 //!
-//! The first four run at one number alone. With API 3.0 they run in turn in both dialects, and the
-//! report tells what a call costs in one and in the other; admission is the same for both.
+//! The first four run at one number alone. With API 3.0 they, and lists of VPCs, run in turn in both
+//! dialects, and the report tells what a call costs in one and in the other; admission is the same for
+//! both.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -25,7 +26,7 @@ use tokio::runtime::Handle;
 use super::load::{Load, Loaded, Script, Span};
 use super::process::{self, Server, Usage};
 use super::report::{Machine, Ratio, Report, RequestReport, ServerReport, WorkloadReport, median};
-use super::script::{Creator, Deleter, Lister, Pages, Signer, Story};
+use super::script::{Creator, Deleter, Lister, Pages, Signer, Story, VpcLister};
 use super::script_v3;
 use super::seed::{self, Client, Plan};
 use crate::cli::{BenchApiArgs, Dialect};
@@ -212,6 +213,14 @@ impl Bench {
             }
             take(name, v2, v3);
         }
+        let (mut v2, mut v3) = (Vec::new(), Vec::new());
+        for _ in 0..self.args.rounds {
+            let scripts = bed.scripts(|signer, _| VpcLister(signer));
+            v2.push(bed.load("vpcs", self.span, scripts)?);
+            let scripts = bed.scripts_v3(|signer, _| script_v3::VpcLister(signer));
+            v3.push(bed.load("vpcs", self.span, scripts)?);
+        }
+        take("vpcs", v2, v3);
         let (mut v2, mut v3) = (Vec::new(), Vec::new());
         for _ in 0..self.args.rounds {
             v2.push(self.create_and_delete_round(bed)?);

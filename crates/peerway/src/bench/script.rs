@@ -19,6 +19,8 @@ const PAGE: usize = 20;
 pub(super) const LIST: &str = "DescribeVpcPeeringConnections";
 /// Any page of the list.
 pub(super) const LIST_ANY: &str = "DescribeVpcPeeringConnections, any page";
+/// The first VPCs.
+pub(super) const LIST_VPCS: &str = "DescribeVpcEx";
 /// A new peering.
 pub(super) const CREATE: &str = "CreateVpcPeeringConnectionEx";
 /// How far a task is.
@@ -100,6 +102,20 @@ pub(super) struct Lister {
     visible: usize,
     pages: Pages,
     is_checked: bool,
+}
+
+/// Lists the VPCs of its account for ever, whose answers keep no rows.
+pub(super) struct VpcLister(pub(super) Signer);
+
+impl Script for VpcLister {
+    fn ask(&mut self, request: &mut Vec<u8>) -> Option<&'static str> {
+        self.0.write(LIST_VPCS, &[("limit", "20")], request);
+        Some(LIST_VPCS)
+    }
+
+    fn take(&mut self, body: &[u8]) -> anyhow::Result<()> {
+        check(body)
+    }
 }
 
 /// Which part of the list is asked for.

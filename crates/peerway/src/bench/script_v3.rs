@@ -23,6 +23,8 @@ const PAGE: usize = 20;
 pub(super) const LIST: &str = "3.0 DescribeVpcPeeringConnections";
 /// Any page of the list.
 pub(super) const LIST_ANY: &str = "3.0 DescribeVpcPeeringConnections, any page";
+/// The first VPCs.
+pub(super) const LIST_VPCS: &str = "3.0 DescribeVpcs";
 /// A new peering.
 pub(super) const CREATE: &str = "3.0 CreateVpcPeeringConnection";
 /// The end of a peering.
@@ -148,6 +150,21 @@ impl Script for Lister {
         );
         self.is_checked = true;
         Ok(())
+    }
+}
+
+/// Lists the VPCs of its account for ever.
+pub(super) struct VpcLister(pub(super) Signer);
+
+impl Script for VpcLister {
+    fn ask(&mut self, request: &mut Vec<u8>) -> Option<&'static str> {
+        self.0
+            .write("DescribeVpcs", &json!({"Limit": "20"}), request);
+        Some(LIST_VPCS)
+    }
+
+    fn take(&mut self, body: &[u8]) -> anyhow::Result<()> {
+        check(body)
     }
 }
 
