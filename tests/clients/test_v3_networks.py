@@ -67,7 +67,7 @@ class Networks(Case):
         table = self.main_table(client, one).RouteTableId
         route = {"DestinationCidrBlock": "10.111.0.0/16", "GatewayType": "PEERCONNECTION", "GatewayId": peering,
                  "RouteDescription": "to them", "Enabled": True}
-        other = {**route, "DestinationCidrBlock": "10.112.0.0/16"}
+        other = {**route, "DestinationCidrBlock": "10.111.2.0/24"}
         self.call(client, "CreateRoutes", RouteTableId=table, Routes=[other])
         made = self.call(client, "CreateRoutes", RouteTableId=table, Routes=[route])
         # One client fails on any other number of routes than it made.
@@ -76,23 +76,24 @@ class Networks(Case):
         self.assertEqual((new.GatewayId, new.RouteType, new.Enabled), (peering, "USER", True))
         self.assertGreater(new.RouteId, 0)
         listed = self.main_table(client, one).RouteSet
-        self.assertEqual([r.DestinationCidrBlock for r in listed], ["10.112.0.0/16", "10.111.0.0/16"])
+        self.assertEqual([r.DestinationCidrBlock for r in listed], ["10.111.2.0/24", "10.111.0.0/16"])
         self.assertEqual(len({r.RouteId for r in listed}), 2)
         self.call(client, "DisableRoutes", RouteTableId=table, RouteIds=[new.RouteId])
-        found = self.call(client, "DescribeRoutes", Filters=[{"Name": "dest-cidr", "Values": ["10.111."]}])
+        found = self.call(client, "DescribeRoutes", Filters=[{"Name": "dest-cidr", "Values": ["10.111.0."]}])
         self.assertEqual([(r.RouteId, r.Enabled) for r in found.RouteSet], [(new.RouteId, False)])
         self.call(client, "EnableRoutes", RouteTableId=table, RouteItemIds=[new.RouteItemId])
         swapped = self.call(client, "ReplaceRoutes", RouteTableId=table, Routes=[
-            {**route, "DestinationCidrBlock": "10.113.0.0/16", "RouteId": new.RouteId}])
+            {**route, "DestinationCidrBlock": "10.111.3.0/24", "RouteId": new.RouteId}])
         self.assertEqual(
             (swapped.OldRouteSet[0].DestinationCidrBlock, swapped.NewRouteSet[0].DestinationCidrBlock,
-             swapped.NewRouteSet[0].RouteId), ("10.111.0.0/16", "10.113.0.0/16", new.RouteId))
+             swapped.NewRouteSet[0].RouteId), ("10.111.0.0/16", "10.111.3.0/24", new.RouteId))
         gone = self.call(client, "DeleteRoutes", RouteTableId=table, Routes=[{"RouteId": new.RouteId}])
-        self.assertEqual([r.DestinationCidrBlock for r in gone.RouteSet], ["10.113.0.0/16"])
+        self.assertEqual([r.DestinationCidrBlock for r in gone.RouteSet], ["10.111.3.0/24"])
         for code, action, routes in [
             ("ResourceNotFound", "DeleteRoutes", [{"RouteId": new.RouteId}]),
             ("InvalidParameterValue.Duplicate", "CreateRoutes", [other]),
             ("InvalidParameterValue.VpcCidrConflict", "CreateRoutes", [{**route, "DestinationCidrBlock": "10.110.9.0/24"}]),
+            ("InvalidParameterValue.CidrNotInPeerVpc", "CreateRoutes", [{**route, "DestinationCidrBlock": "10.112.0.0/16"}]),
             ("InvalidParameterValue.RouteNextHopInvalid", "CreateRoutes", [{**route, "GatewayId": "pcx-00000000"}]),
             ("InvalidParameterValue.RouteNextHopInvalid", "CreateRoutes", [{**route, "GatewayType": "NAT"}]),
             ("InvalidParameterValue", "CreateRoutes", [{**route, "GatewayType": "MOON"}]),

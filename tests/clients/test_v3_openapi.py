@@ -81,7 +81,7 @@ class Fuzzed(unittest.TestCase):
             "DestinationRegion": "ap-guangzhou", "PeeringConnectionId": peering, "SubnetId": subnet,
             "RouteTableId": table, "CidrBlock": "10.3.8.0/24", "Zone": "ap-guangzhou-2",
             "RouteIds": [route.RouteId], "LimitTypes": ["appid-max-vpcs"],
-            "Routes": [{"DestinationCidrBlock": f"10.{self.count % 200 + 20}.0.0/16", "GatewayType": "PEERCONNECTION",
+            "Routes": [{"DestinationCidrBlock": f"10.2.{self.count % 200 + 20}.0/24", "GatewayType": "PEERCONNECTION",
                         "GatewayId": peering, "RouteId": route.RouteId}],
             "Subnets": [{"SubnetName": "n", "Zone": "ap-guangzhou-2", "CidrBlock": "10.3.9.0/24"}],
         }

@@ -135,7 +135,6 @@ NO_CLUSTER = "there are no dedicated clusters"
 ONE_CODE = "another code of the same page says it"
 NO_CCN = "there are no networks of that kind"
 NO_SYSTEM = "routes of the system are not listed, so none can be named"
-IN_PEER = "a route may lead anywhere outside its VPC; what the peer does not have is dropped and counted"
 OUTSIDE = "a destination is always outside the VPC, and a subnet inside"
 ONE_ROUTE = "a second route to a destination is InvalidParameterValue.Duplicate, whatever its next hop"
 NAMES = "names need not be unique"
@@ -209,7 +208,6 @@ NEVER = {
         (action, code): reason
         for action in ("CreateRoutes", "ReplaceRoutes")
         for code, reason in {
-            "InvalidParameterValue.CidrNotInPeerVpc": IN_PEER,
             "InvalidParameterValue.RoutePolicyPriorityConflict": "there are no routing policies",
             "InvalidParameterValue.SubnetOverlapRoute": OUTSIDE,
             "InvalidParameterValue.VpcCidrOverlapRoute": ONE_CODE,
@@ -641,11 +639,13 @@ def route_cases(scene):
                  {**new, "GatewayType": "NAT"}),
         *written("InvalidParameterValue.RouteNextHopInvalid", "a peering of others",
                  {**new, "GatewayId": scene.between_others}),
+        *written("InvalidParameterValue.CidrNotInPeerVpc", "a destination of which the peer has nothing",
+                 scene.route("10.104.0.0/16")),
         *written("InvalidParameterValue.VpcCidrConflict", "a destination in the VPC", scene.route("10.101.9.0/24")),
         *written("UnknownParameter.WithGuess", "a typing error", {**new, "GatewayIds": "x"}, plain=False),
         *written("UnsupportedOperation", "IPv6", {**new, "DestinationIpv6CidrBlock": "fd00::/8"}),
         one("CreateRoutes", "LimitExceeded", "the quota is used up", table=scene.full_table,
-            Routes=[scene.route("10.104.0.0/16")]),
+            Routes=[scene.route("10.103.60.0/24")]),
         one("CreateRoutes", "InvalidParameterValue.Duplicate", "twice the same destination", Routes=[new, new]),
         one("DeleteRoutes", "InvalidParameterValue.LimitExceeded", "101 routes", Routes=[{"RouteId": 1}] * 101),
         one("DeleteRoutes", "ResourceNotFound", "a route that is not there", Routes=[{"RouteId": 1}]),

@@ -330,6 +330,8 @@ pub struct RouteSpec {
     pub description: Option<String>,
     /// Whether traffic follows it.
     pub is_enabled: bool,
+    /// Whether it is refused when the peer has nothing of its destination.
+    pub is_within_peer: bool,
 }
 
 /// Parameters of a new peering.

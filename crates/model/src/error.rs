@@ -22,6 +22,14 @@ pub enum DomainError {
     /// No such route table in the VPC.
     #[error("route table {0} not found")]
     RouteTableNotFound(String),
+    /// A route to a peer that has nothing of its destination.
+    #[error("{destination} has nothing in common with {cidr} of the peer")]
+    NotInPeer {
+        /// The destination.
+        destination: String,
+        /// The peer's block.
+        cidr: String,
+    },
     /// The subnet and the route table belong to different VPCs.
     #[error("subnet {subnet} is in another VPC than route table {route_table}")]
     OtherVpc {

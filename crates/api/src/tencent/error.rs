@@ -164,7 +164,9 @@ fn domain_code(error: &DomainError) -> (i32, &'static str) {
         DomainError::VpcCidr(_) => (4000, "InvalidVpcCidr"),
         DomainError::SubnetCidr(_) => (4000, "InvalidSubnetCidr"),
         DomainError::SubnetConflict { .. } => (4000, "InvalidSubnet.Conflict"),
-        DomainError::Destination(_) => (4000, "InvalidDestinationCidr"),
+        DomainError::Destination(_) | DomainError::NotInPeer { .. } => {
+            (4000, "InvalidDestinationCidr")
+        }
         DomainError::RouteExists(_) => (4000, "RouteAlreadyExists"),
         DomainError::NextHopType(_) => (4000, "InvalidRouteNextType"),
         DomainError::NextHopNotFound(_) => (4000, "InvalidRouteNextHub.NotFound"),

@@ -74,6 +74,10 @@ fn every_error() -> Vec<ApiError> {
                 region: "sh".into(),
             },
             DomainError::SubnetNotFound(text()),
+            DomainError::NotInPeer {
+                destination: text(),
+                cidr: text(),
+            },
             DomainError::OtherVpc {
                 subnet: text(),
                 route_table: text(),

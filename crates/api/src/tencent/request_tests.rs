@@ -309,6 +309,7 @@ fn routes_lead_to_peerings_and_their_destinations_may_have_host_bits() {
             next_hop: "pcx-6gw5wvmk".into(),
             description: None,
             is_enabled: true,
+            is_within_peer: false,
         }],
     };
     assert_eq!(command(query), Command::RouteCreate(expected.clone()));
@@ -430,6 +431,7 @@ fn route_tables_are_made_with_or_without_routes_and_changed_in_part() {
         next_hop: "pcx-6gw5wvmk".into(),
         description: Some("out".into()),
         is_enabled: true,
+        is_within_peer: false,
     }];
     let created = |routes| {
         Command::RouteTableCreate(RouteTableCreate {

@@ -8,8 +8,8 @@ use model::command::{
     RouteChange, RouteReplace, RouteSelector, RouteSpec, RouteTableTarget, RouteTargets,
 };
 use model::{
-    Description, DomainError, NextHop, Outcome, PeeringConnection, PeeringConnectionId, Route,
-    RouteItemId, RouteTable, Uin, Vpc, World,
+    CidrBlock, Description, DomainError, NextHop, Outcome, PeeringConnection, PeeringConnectionId,
+    Route, RouteItemId, RouteTable, Side, Uin, Vpc, World,
 };
 use store::record::Key;
 
@@ -81,6 +81,9 @@ fn route_of(
     let peering = next_hop(catalog, vpc, spec)
         .filter(|peering| peering.is_carried())
         .ok_or_else(|| DomainError::NextHopNotFound(spec.next_hop.clone()))?;
+    if spec.is_within_peer {
+        check_within_peer(catalog, vpc, peering, spec.destination)?;
+    }
     draft.read(&Key::Peering(peering.id));
     let is_taken = |route: &Route| route.destination == spec.destination;
     if others.iter().any(is_taken) {
@@ -239,6 +242,25 @@ fn find<'a>(
         route_table: ask.route_table,
     };
     route_table_target(catalog, caller, target)
+}
+
+/// Refuses a destination of which the peer has nothing. One that is larger than what the peer has is
+/// none: what lies beside it is dropped where it arrives.
+fn check_within_peer(
+    catalog: &Catalog,
+    vpc: &Vpc,
+    peering: &PeeringConnection,
+    destination: CidrBlock,
+) -> Result<(), DomainError> {
+    let side = peering.side_of(vpc.id).map(Side::other);
+    let peer = side.and_then(|side| catalog.vpc(peering.end(side).vpc));
+    match peer.filter(|peer| !peer.cidr.overlaps(destination)) {
+        Some(peer) => Err(DomainError::NotInPeer {
+            destination: destination.to_string(),
+            cidr: peer.cidr.to_string(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The peering that a route names, if the VPC is an end of it.

@@ -354,3 +354,53 @@ async fn every_action_needs_a_key_that_may_be_used() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_leads_to_something_that_the_peer_has() {
+    let bed = Bed::start(Dataplane::None).await;
+    let vpcs = call(&bed, "DescribeVpcs", &json!({})).await;
+    let vpcs = vpcs["Response"]["VpcSet"].as_array().unwrap().clone();
+    let of = |cidr: &str| vpcs.iter().find(|vpc| vpc["CidrBlock"] == cidr).unwrap();
+    let (web, data) = (of("10.226.0.0/16"), of("10.89.0.0/16"));
+    let peering = json!({
+        "SourceVpcId": web["VpcId"], "DestinationVpcId": data["VpcId"],
+        "DestinationUin": OWNER.to_string(), "DestinationRegion": "ap-guangzhou",
+        "PeeringConnectionName": "p",
+    });
+    let peering = call(&bed, "CreateVpcPeeringConnection", &peering).await;
+    let peering = &peering["Response"]["PeeringConnectionId"];
+    let filter = json!({"Filters": [{"Name": "vpc-id", "Values": [web["VpcId"]]}]});
+    let tables = call(&bed, "DescribeRouteTables", &filter).await;
+    let table = &tables["Response"]["RouteTableSet"][0]["RouteTableId"];
+    for (destination, expected) in [
+        ("10.90.0.0/16", "InvalidParameterValue.CidrNotInPeerVpc"),
+        ("10.226.1.0/24", "InvalidParameterValue.VpcCidrConflict"),
+        ("10.89.1.0/24", ""),
+        ("10.89.0.0/16", ""),
+        ("10.0.0.0/8", ""),
+    ] {
+        let route = json!({
+            "DestinationCidrBlock": destination, "GatewayType": "PEERCONNECTION",
+            "GatewayId": peering,
+        });
+        let asked = json!({"RouteTableId": table, "Routes": [route]});
+        let answer = call(&bed, "CreateRoutes", &asked).await;
+        assert_eq!(code(&answer), expected, "{destination}: {answer}");
+    }
+    // The legacy API takes any destination.
+    let legacy = [
+        ("vpcId", "gz_vpc_226"),
+        ("routeTableId", "gz_rtb_1"),
+        ("routeSet.0.destinationCidrBlock", "10.91.0.0/16"),
+        ("routeSet.0.nextType", "4"),
+        ("routeSet.0.nextHub", peering.as_str().unwrap()),
+    ];
+    let table = tables["Response"]["RouteTableSet"][0]["RouteTableId"]
+        .as_str()
+        .unwrap();
+    let legacy = legacy.map(|(name, value)| match name {
+        "routeTableId" => (name, table),
+        _ => (name, value),
+    });
+    bed.call("gz", "CreateRoute", &legacy).await;
+}

@@ -52,7 +52,7 @@ async fn furnish(bed: &Bed) -> BTreeMap<&'static str, Value> {
     let peering = made(bed, "CreateVpcPeeringConnection", peering).await;
     let peering = peering["PeeringConnectionId"].clone();
     let route = json!({
-        "DestinationCidrBlock": "10.200.0.0/16", "GatewayType": "PEERCONNECTION",
+        "DestinationCidrBlock": other["CidrBlock"], "GatewayType": "PEERCONNECTION",
         "GatewayId": peering,
     });
     let asked = json!({"RouteTableId": table, "Routes": [route]});

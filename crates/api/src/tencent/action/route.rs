@@ -110,6 +110,7 @@ fn route_spec(p: &Parameters, index: u32) -> Result<RouteSpec, ApiError> {
         next_hop: shown(next_hop),
         description: optional(p, &field("description")).map(str::to_owned),
         is_enabled: true,
+        is_within_peer: false,
     })
 }
 

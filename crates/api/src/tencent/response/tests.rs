@@ -412,6 +412,7 @@ fn a_new_route_table_repeats_its_routes_as_they_were_given() {
         next_hop: "pcx-6gw5wvmk".to_owned(),
         description: Some("out".to_owned()),
         is_enabled: true,
+        is_within_peer: false,
     }];
     check(
         &Outcome::RouteTableCreated {

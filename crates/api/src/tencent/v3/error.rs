@@ -328,6 +328,7 @@ fn domain_code(error: &DomainError) -> &'static str {
         DomainError::SubnetCidr(_) => "InvalidParameterValue.SubnetRange",
         DomainError::SubnetConflict { .. } => "InvalidParameterValue.SubnetConflict",
         DomainError::Destination(_) => "InvalidParameterValue.VpcCidrConflict",
+        DomainError::NotInPeer { .. } => "InvalidParameterValue.CidrNotInPeerVpc",
         DomainError::RouteExists(_) | DomainError::SubnetNameTaken(_) => {
             "InvalidParameterValue.Duplicate"
         }

@@ -27,6 +27,13 @@ fn domain_errors() -> Vec<(&'static str, DomainError)> {
             DomainError::RouteTableNotFound(text()),
         ),
         (
+            "NotInPeer",
+            DomainError::NotInPeer {
+                destination: text(),
+                cidr: text(),
+            },
+        ),
+        (
             "OtherVpc",
             DomainError::OtherVpc {
                 subnet: text(),
@@ -244,6 +251,7 @@ fn can_meet(action: &str, error: &str) -> bool {
                 "RouteTableName",
                 "RouteTableLimit",
                 "Destination",
+                "NotInPeer",
                 "RouteExists",
                 "NextHopType",
                 "NextHopNotFound",
@@ -276,6 +284,7 @@ fn can_meet(action: &str, error: &str) -> bool {
             &[
                 "RouteTableNotFound",
                 "Destination",
+                "NotInPeer",
                 "RouteExists",
                 "NextHopType",
                 "NextHopNotFound",
@@ -293,6 +302,7 @@ fn can_meet(action: &str, error: &str) -> bool {
                 "RouteTableNotFound",
                 "RouteNotFound",
                 "Destination",
+                "NotInPeer",
                 "RouteExists",
                 "NextHopType",
                 "NextHopNotFound",
@@ -305,6 +315,7 @@ fn can_meet(action: &str, error: &str) -> bool {
                 "RouteTableNotFound",
                 "RouteTableName",
                 "Destination",
+                "NotInPeer",
                 "RouteExists",
                 "NextHopType",
                 "NextHopNotFound",

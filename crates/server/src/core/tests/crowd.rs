@@ -53,6 +53,7 @@ fn choose(catalog: &Catalog, caller: u64, random: &mut StdRng) -> Option<Command
             next_hop: peering.id.to_string(),
             description: None,
             is_enabled: true,
+            is_within_peer: false,
         }])
     };
     let action = |peering: PeeringConnectionId| PeeringAction {

@@ -190,6 +190,7 @@ impl Bed {
                     next_hop: (*next_hop).to_owned(),
                     description: None,
                     is_enabled: true,
+                    is_within_peer: false,
                 })
                 .collect(),
         }

@@ -489,6 +489,7 @@ fn spec(route: &Arguments) -> Result<RouteSpec, Error> {
         next_hop: route.required_text("GatewayId")?.to_owned(),
         description: route.text("RouteDescription").map(str::to_owned),
         is_enabled: route.boolean("Enabled").unwrap_or(true),
+        is_within_peer: true,
     })
 }
 
