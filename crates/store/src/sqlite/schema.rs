@@ -297,6 +297,21 @@ mod tests {
     }
 
     #[test]
+    fn answers_of_before_some_were_known_by_their_digest_alone_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let connection = open_writer(&path, &format(&MIGRATIONS[..2])).unwrap();
+        connection
+            .execute_batch("INSERT INTO answer VALUES (5, x'01', 7, 'first')")
+            .unwrap();
+        drop(connection);
+        let connection = open_writer(&path, &STATE).unwrap();
+        let kept = "SELECT by_digest FROM answer WHERE made_at = 5 AND value = 'first'";
+        let by_digest = connection.query_row(kept, [], |row| row.get::<_, i64>(0));
+        assert_eq!(by_digest, Ok(0));
+    }
+
+    #[test]
     fn a_migration_that_fails_changes_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
         let steps = &["CREATE TABLE t (x)", "NOT SQL"];
