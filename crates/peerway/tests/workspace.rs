@@ -109,3 +109,34 @@ fn the_domain_reads_no_clock_and_opens_no_file() {
     }
     assert!(read > 20, "only {read} files were read");
 }
+
+/// `./test` runs the tests of real namespaces apart, one at a time and optimised, and finds them by the
+/// names of their functions: those of a file or module `root_*`, and all that use the test bed.
+#[test]
+fn tests_that_need_root_say_so_in_their_names() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..")];
+    let mut checked = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.starts_with("root_") && name.ends_with(".rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                checked += 1;
+                for test in names_of_tests(&text) {
+                    assert!(test.starts_with("root_"), "{}: {test}", path.display());
+                }
+            }
+        }
+    }
+    assert!(checked > 3, "only {checked} files were read");
+}
+
+fn names_of_tests(text: &str) -> impl Iterator<Item = &str> {
+    text.split("test]\n").skip(1).filter_map(|rest| {
+        let (_, signature) = rest.split_once("fn ")?;
+        signature.split_once('(').map(|(name, _)| name)
+    })
+}

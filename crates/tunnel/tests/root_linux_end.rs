@@ -23,7 +23,7 @@ use tunnel::{Tunnel, TunnelDesired, TunnelOptions, generate_private_key, public_
 const TUN_NO_PI: i16 = 0x0001 | 0x1000;
 
 #[test]
-fn a_linux_vxlan_device_and_an_engine_understand_each_other() {
+fn root_a_linux_vxlan_device_and_an_engine_understand_each_other() {
     let hosts = Hosts::new("lx");
     let keys = [generate_private_key(), generate_private_key()];
     let options = TunnelOptions {

@@ -9,7 +9,7 @@ use bed::{Bed, wait_for};
 use model::Side;
 
 #[test]
-fn ping_crosses_and_the_marker_does_not_show_on_the_underlay() {
+fn root_ping_crosses_and_the_marker_does_not_show_on_the_underlay() {
     let bed = Bed::new("pg", 0);
     let capture = bed.hosts.capture_underlay();
     let marker = *b"peerway-marker-0123456789abcdef!";
@@ -45,7 +45,7 @@ fn ping_crosses_and_the_marker_does_not_show_on_the_underlay() {
 }
 
 #[test]
-fn bulk_tcp_travels_in_batches() {
+fn root_bulk_tcp_travels_in_batches() {
     let bed = Bed::new("bk", 0);
     let seconds = if cfg!(debug_assertions) { 2 } else { 5 };
     let before = bed.left.status().io;
@@ -67,7 +67,7 @@ fn bulk_tcp_travels_in_batches() {
 }
 
 #[test]
-fn caps_hold_at_the_receiver() {
+fn root_caps_hold_at_the_receiver() {
     for mbps in [20, 100] {
         let bed = Bed::new("cp", mbps);
         let bits = bed.hosts.bulk(Duration::from_secs(3));
@@ -82,7 +82,7 @@ fn caps_hold_at_the_receiver() {
 }
 
 #[test]
-fn an_ipv6_underlay_carries_the_same() {
+fn root_an_ipv6_underlay_carries_the_same() {
     let bed = Bed::over_ipv6("v6", 0);
     assert!(bed.hosts.ping(), "ping across the peering");
     assert!(bed.hosts.bulk(Duration::from_secs(1)) > 20e6);
