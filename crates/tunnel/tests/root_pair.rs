@@ -5,7 +5,7 @@ mod bed;
 
 use std::time::Duration;
 
-use bed::{Bed, wait_for};
+use bed::{Bed, Family, Plan, wait_for};
 use model::Side;
 
 #[test]
@@ -83,7 +83,11 @@ fn root_caps_hold_at_the_receiver() {
 
 #[test]
 fn root_an_ipv6_underlay_carries_the_same() {
-    let bed = Bed::over_ipv6("v6", 0);
+    let bed = Bed::build(Plan {
+        tag: "v6",
+        underlay: Family::V6,
+        ..Plan::default()
+    });
     assert!(bed.hosts.ping(), "ping across the peering");
     assert!(bed.hosts.bulk(Duration::from_secs(1)) > 20e6);
     let pairs = bed.left.status().gateways;

@@ -39,7 +39,7 @@ impl Counted {
 }
 
 impl Sites {
-    pub fn new(tag: &str, mbps: u32) -> Sites {
+    pub fn new(tag: &'static str, mbps: u32) -> Sites {
         let bed = Bed::new(tag, mbps);
         let names = ["hl", "hr"].map(|part| format!("pwt{tag}{part}{}", std::process::id()));
         let addresses = [[10, 71, 1, 9], [10, 72, 1, 9]].map(Ipv4Addr::from);

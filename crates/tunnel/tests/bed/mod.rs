@@ -2,6 +2,10 @@
 //! two hold a TUN device and play the VPC and its host at once.
 #![allow(dead_code, reason = "each test program uses a part of the bed")]
 
+pub mod flood;
+pub mod linux;
+pub mod steady;
+
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -30,13 +34,55 @@ pub const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 72, 0, 5);
 /// The namespaces, removed at the end: underlay left and right, VPC left and right.
 pub struct Hosts {
     pub names: Vec<String>,
+    /// Where the hosts at the two ends are, and their addresses.
+    pub ends: [(String, Ipv4Addr); 2],
 }
 
 pub struct Bed {
     // First, so that the engines stop before their namespaces go.
     pub left: Tunnel,
     pub right: Tunnel,
+    pub keys: [[u8; 32]; 2],
     pub hosts: Hosts,
+}
+
+/// What a bed is to be like.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// Tells its namespaces from those of other beds in the same process; short.
+    pub tag: &'static str,
+    /// 0 is uncapped.
+    pub mbps: u32,
+    pub underlay: Family,
+    pub underlay_mtu: u16,
+    pub subnets: Subnets,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+/// The subnets of each VPC, a /16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subnets {
+    /// One that is the whole VPC, with a route to the peer.
+    Whole,
+    /// Two /24, numbers 1 and 2. Only the first has a route to the peer.
+    OneOfTwoRouted,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            tag: "bd",
+            mbps: 0,
+            underlay: Family::V4,
+            underlay_mtu: 1500,
+            subnets: Subnets::Whole,
+        }
+    }
 }
 
 pub struct Capture {
@@ -47,22 +93,26 @@ pub struct Capture {
 impl Bed {
     /// Builds everything over IPv4 and waits until probes have crossed both ways. `mbps` 0 is
     /// uncapped.
-    pub fn new(tag: &str, mbps: u32) -> Bed {
-        Bed::over(tag, mbps, ["192.0.2.1", "192.0.2.2"])
+    pub fn new(tag: &'static str, mbps: u32) -> Bed {
+        Bed::build(Plan {
+            tag,
+            mbps,
+            ..Plan::default()
+        })
     }
 
-    /// As [`Bed::new`], over IPv6.
-    pub fn over_ipv6(tag: &str, mbps: u32) -> Bed {
-        Bed::over(tag, mbps, ["2001:db8::1", "2001:db8::2"])
-    }
-
-    fn over(tag: &str, mbps: u32, addresses: [&str; 2]) -> Bed {
-        let hosts = Hosts::new(tag);
-        let addresses = addresses.map(|address| address.parse::<IpAddr>().unwrap());
-        let any: IpAddr = match addresses[0] {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    /// Builds what is planned and waits until probes have crossed both ways.
+    pub fn build(plan: Plan) -> Bed {
+        let hosts = Hosts::new(plan.tag);
+        for name in &hosts.names[..2] {
+            let mtu = plan.underlay_mtu.to_string();
+            ip(&["-n", name, "link", "set", "u0", "mtu", &mtu]);
+        }
+        let (any, addresses): (IpAddr, [&str; 2]) = match plan.underlay {
+            Family::V4 => (Ipv4Addr::UNSPECIFIED.into(), ["192.0.2.1", "192.0.2.2"]),
+            Family::V6 => (Ipv6Addr::UNSPECIFIED.into(), ["2001:db8::1", "2001:db8::2"]),
         };
+        let addresses = addresses.map(|address| address.parse::<IpAddr>().unwrap());
         let devices = [
             (&hosts.names[2], LEFT, "10.72.0.0/16"),
             (&hosts.names[3], RIGHT, "10.71.0.0/16"),
@@ -94,7 +144,7 @@ impl Bed {
         for (index, tunnel) in [&left, &right].into_iter().enumerate() {
             let other = 1 - index;
             let endpoint = SocketAddr::from((addresses[other], ports[other]));
-            let slice = slice(index, mbps, public_key(&keys[other]));
+            let slice = slice_of(&plan, index, public_key(&keys[other]));
             let desired = TunnelDesired {
                 slice: Arc::new(slice),
                 endpoints: BTreeMap::from([(gateway(other), endpoint)]),
@@ -117,7 +167,19 @@ impl Bed {
                 .iter()
                 .all(|crossed| crossed.load(Ordering::Relaxed))
         });
-        Bed { left, right, hosts }
+        Bed {
+            left,
+            right,
+            keys,
+            hosts,
+        }
+    }
+
+    /// Where an end's tunnel is reached over IPv4.
+    pub fn endpoint(&self, end: usize) -> SocketAddr {
+        let tunnel = [&self.left, &self.right][end];
+        let port = tunnel.local_addresses()[0].port();
+        SocketAddr::from(([192, 0, 2, end as u8 + 1], port))
     }
 
     pub fn peering(&self, side: Side) -> ((PeeringConnectionId, Side), Vni) {
@@ -132,6 +194,7 @@ impl Hosts {
         let name = |part: &str| format!("pwt{tag}{part}{}", std::process::id());
         let hosts = Hosts {
             names: vec![name("ul"), name("ur"), name("vl"), name("vr")],
+            ends: [(name("vl"), LEFT), (name("vr"), RIGHT)],
         };
         let names = &hosts.names;
         for name in names {
@@ -152,16 +215,22 @@ impl Hosts {
     }
 
     pub fn ping(&self) -> bool {
+        self.ping_from(0)
+    }
+
+    /// Whether an echo request from an end to the other one is answered within 5 s.
+    pub fn ping_from(&self, end: usize) -> bool {
         // An echo request by a raw socket: the machine may have no ping program.
         let kind = (libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP);
-        in_namespace(&self.names[2], || {
+        let ((namespace, from), (_, to)) = (&self.ends[end], &self.ends[1 - end]);
+        in_namespace(namespace, || {
             let socket = raw_socket(kind.0, kind.1, kind.2);
-            let packet = tunnel::testing::ping_packet(LEFT, RIGHT, 9);
+            let packet = tunnel::testing::ping_packet(*from, *to, 9);
             let socket: UdpSocket = socket.into();
             socket
                 .set_read_timeout(Some(Duration::from_secs(5)))
                 .unwrap();
-            socket.send_to(&packet[20..], (RIGHT, 0)).unwrap();
+            socket.send_to(&packet[20..], (*to, 0)).unwrap();
             let mut answer = [0; 200];
             let deadline = Instant::now() + Duration::from_secs(5);
             while Instant::now() < deadline {
@@ -179,7 +248,7 @@ impl Hosts {
     /// Sends a datagram to the other host, which sends it back.
     pub fn exchange<const N: usize>(&self, data: &[u8; N]) -> [u8; N] {
         let bind = |name: &str| in_namespace(name, || UdpSocket::bind("0.0.0.0:7007").unwrap());
-        let (left, right) = (bind(&self.names[2]), bind(&self.names[3]));
+        let (left, right) = (bind(&self.ends[0].0), bind(&self.ends[1].0));
         for socket in [&left, &right] {
             socket
                 .set_read_timeout(Some(Duration::from_secs(5)))
@@ -196,20 +265,26 @@ impl Hosts {
 
     /// Bits per second of TCP payload from left to right, judged at the receiver.
     pub fn bulk(&self, duration: Duration) -> f64 {
-        let listener = in_namespace(&self.names[3], || {
-            TcpListener::bind("0.0.0.0:5201").unwrap()
-        });
-        let name = self.names[2].clone();
+        self.bulk_from(0, duration)
+    }
+
+    /// As [`Hosts::bulk`], from either end.
+    pub fn bulk_from(&self, end: usize, duration: Duration) -> f64 {
+        let (name, (to, address)) = (self.ends[end].0.clone(), self.ends[1 - end].clone());
+        let listener = in_namespace(&to, || TcpListener::bind((address, 5201)).unwrap());
         let stop = Arc::new(AtomicBool::new(false));
         let sender_stop = stop.clone();
         let sender = std::thread::spawn(move || {
-            let mut stream = in_namespace(&name, || TcpStream::connect((RIGHT, 5201)).unwrap());
+            let mut stream = in_namespace(&name, || TcpStream::connect((address, 5201)).unwrap());
             let data = vec![0xa5; 256 << 10];
             while !sender_stop.load(Ordering::Relaxed) {
                 stream.write_all(&data).unwrap();
             }
         });
         let (mut stream, _) = listener.accept().unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         let mut buffer = vec![0; 256 << 10];
         // The first half second is slow start.
         let begin = Instant::now() + Duration::from_millis(500);
@@ -235,6 +310,11 @@ impl Hosts {
 
     /// Records every frame on the underlay until [`Capture::finish`].
     pub fn capture_underlay(&self) -> Capture {
+        self.capture(|_| true)
+    }
+
+    /// Records those frames on the underlay that a condition holds for, until [`Capture::finish`].
+    pub fn capture(&self, is_wanted: fn(&[u8]) -> bool) -> Capture {
         let socket: UdpSocket = in_namespace(&self.names[1], || {
             let all = i32::from((libc::ETH_P_ALL as u16).to_be());
             raw_socket(libc::AF_PACKET, libc::SOCK_RAW, all).into()
@@ -245,13 +325,23 @@ impl Hosts {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
-            let mut frames = Vec::new();
+            let (mut frames, mut last_round) = (Vec::new(), None);
             let mut buffer = vec![0; 1 << 16];
             loop {
+                // What came before the stop is taken all the same, however much follows.
+                if stopped.load(Ordering::Relaxed) {
+                    last_round.get_or_insert_with(|| Instant::now() + Duration::from_millis(100));
+                }
                 match socket.recv(&mut buffer) {
-                    Ok(length) => frames.push(buffer[..length].to_vec()),
-                    Err(_) if stopped.load(Ordering::Relaxed) => return frames,
+                    Ok(length) if is_wanted(&buffer[..length]) => {
+                        frames.push(buffer[..length].to_vec());
+                    }
+                    Ok(_) => {}
+                    Err(_) if last_round.is_some() => return frames,
                     Err(_) => {}
+                }
+                if last_round.is_some_and(|end| Instant::now() >= end) {
+                    return frames;
                 }
             }
         });
@@ -300,20 +390,43 @@ pub fn overlay(index: usize) -> Ipv4Addr {
 }
 
 pub fn slice(index: usize, mbps: u32, peer_key: model::PublicKey) -> GatewaySlice {
+    let plan = Plan {
+        mbps,
+        ..Plan::default()
+    };
+    slice_of(&plan, index, peer_key)
+}
+
+fn subnets(plan: &Plan, index: usize, id: PeeringConnectionId) -> Vec<SubnetSlice> {
+    let routes = BTreeMap::from([(cidr(1 - index), id)]);
+    match plan.subnets {
+        Subnets::Whole => vec![SubnetSlice {
+            cidr: cidr(index),
+            routes,
+        }],
+        Subnets::OneOfTwoRouted => [(1, routes), (2, BTreeMap::new())]
+            .map(|(number, routes)| SubnetSlice {
+                cidr: format!("10.{}.{number}.0/24", 71 + index).parse().unwrap(),
+                routes,
+            })
+            .into(),
+    }
+}
+
+fn slice_of(plan: &Plan, index: usize, peer_key: model::PublicKey) -> GatewaySlice {
     let other = 1 - index;
     let side = [Side::Requester, Side::Accepter][index];
     let id = PeeringConnectionId::from_entropy(1);
-    let subnet = SubnetSlice {
-        cidr: cidr(index),
-        routes: BTreeMap::from([(cidr(other), id)]),
-    };
+    let subnets = subnets(plan, index, id).into_iter().zip(1..);
     let vpc_slice = VpcSlice {
         legacy_id: LegacyVpcId {
             region: Region::Guangzhou,
             number: 1,
         },
         cidr: cidr(index),
-        subnets: BTreeMap::from([(SubnetId::from_entropy(1), subnet)]),
+        subnets: subnets
+            .map(|(subnet, number)| (SubnetId::from_entropy(number), subnet))
+            .collect(),
     };
     let peer = TunnelPeerSlice {
         region: Region::Shanghai,
@@ -326,7 +439,7 @@ pub fn slice(index: usize, mbps: u32, peer_key: model::PublicKey) -> GatewaySlic
         local_vpc: vpc(index),
         peer_vpc: vpc(other),
         peer_cidr: cidr(other),
-        bandwidth: Bandwidth::from_mbps(mbps),
+        bandwidth: Bandwidth::from_mbps(plan.mbps),
         peer: PeerEnd::Gateway(gateway(other)),
         peer_has_route: true,
     };
