@@ -2,6 +2,7 @@
 //! two hold a TUN device and play the VPC and its host at once.
 #![allow(dead_code, reason = "each test program uses a part of the bed")]
 
+pub mod behind;
 pub mod flood;
 pub mod linux;
 pub mod steady;
