@@ -18,6 +18,8 @@ const SLOW: Duration = Duration::from_secs(1);
 const LIVENESS: Duration = Duration::from_secs(5);
 // Answers may come after later probes were sent: a path of 500 ms has 25 of them under way.
 const REMEMBERED: usize = 64;
+// Probes under way once they are slow.
+const USUAL: usize = 4;
 
 /// Question or answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +87,9 @@ pub enum Answer {
 pub struct Prober {
     started: Instant,
     next: Instant,
-    // The sequence number of a probe is its count; outstanding ones by number modulo REMEMBERED.
-    outstanding: [Option<(u64, Instant)>; REMEMBERED],
+    // Numbers and when they were sent, the oldest first. Most peerings are idle and have one at most:
+    // room for all of the fast start would be half of what such a peering takes.
+    outstanding: Vec<(u64, Instant)>,
     sequence: u64,
     crossed: bool,
     /// When the last answer came.
@@ -109,7 +112,7 @@ impl Prober {
         Prober {
             started: now,
             next: now,
-            outstanding: [None; REMEMBERED],
+            outstanding: Vec::new(),
             sequence: first,
             crossed: false,
             answered: None,
@@ -142,15 +145,19 @@ impl Prober {
             self.answered.is_none() && now.saturating_duration_since(self.started) < FAST_FOR;
         self.next = now + if silent_start { FAST } else { SLOW };
         self.expire(now);
+        if !silent_start {
+            self.outstanding.shrink_to(USUAL);
+        }
         if !ready {
             return None;
         }
         self.sequence = self.sequence.wrapping_add(1);
         self.sent += 1;
-        let slot = &mut self.outstanding[(self.sequence % REMEMBERED as u64) as usize];
-        if slot.replace((self.sequence, now)).is_some() {
+        if self.outstanding.len() == REMEMBERED {
+            self.outstanding.remove(0);
             self.lost += 1;
         }
+        self.outstanding.push((self.sequence, now));
         Some(Probe {
             kind: ProbeKind::Request,
             sequence: self.sequence,
@@ -164,10 +171,11 @@ impl Prober {
 
     /// Takes an answer.
     pub fn answer(&mut self, sequence: u64, now: Instant) -> Answer {
-        let slot = &mut self.outstanding[(sequence % REMEMBERED as u64) as usize];
-        let Some((_, sent)) = slot.take_if(|(number, _)| *number == sequence) else {
+        let mut outstanding = self.outstanding.iter();
+        let Some(position) = outstanding.position(|(number, _)| *number == sequence) else {
             return Answer::Unexpected;
         };
+        let (_, sent) = self.outstanding.remove(position);
         let rtt = now.saturating_duration_since(sent);
         if let Some(before) = self.rtt.replace(rtt) {
             self.jitter = (self.jitter * 15 + rtt.abs_diff(before)) / 16;
@@ -187,14 +195,10 @@ impl Prober {
     }
 
     fn expire(&mut self, now: Instant) {
-        for slot in &mut self.outstanding {
-            if slot
-                .take_if(|(_, at)| now.saturating_duration_since(*at) >= SLOW)
-                .is_some()
-            {
-                self.lost += 1;
-            }
-        }
+        let before = self.outstanding.len();
+        self.outstanding
+            .retain(|(_, at)| now.saturating_duration_since(*at) < SLOW);
+        self.lost += (before - self.outstanding.len()) as u64;
     }
 }
 
