@@ -70,6 +70,7 @@ async fn dispatch(verb: Command, file: File) -> anyhow::Result<()> {
         Command::Quota(verb) => command::operator::quota(verb).await,
         Command::Peering(verb) => command::operator::peering(verb).await,
         Command::Bench(BenchCommand::Api(args)) => bench::api::run(args).await,
+        Command::Bench(BenchCommand::Path(args)) => bench::path::run(args).await,
         Command::Task(verb) => command::operator::task(verb).await,
         Command::Audit(args) => command::operator::audit(args).await,
         Command::Demo(_) | Command::Version => unreachable!("both are answered before"),

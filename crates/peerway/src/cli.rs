@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 mod moment;
 mod operator;
+mod path;
 
 pub use crate::command::ca::CaArgs;
 pub use moment::{Moment, moment};
@@ -15,6 +16,7 @@ pub use operator::{
     AccountCommand, AdminArgs, AuditArgs, KeyAccess, KeyArgs, KeyCommand, PeeringCommand,
     PolicyCommand, QuotaArgs, QuotaCommand, SubaccountCommand, TaskCommand, TokenArgs,
 };
+pub use path::{BenchPathArgs, Measure, Way};
 
 /// The library behind the sessions logs each unanswered handshake as an error; `status` tells that
 /// better.
@@ -378,6 +380,8 @@ pub struct DemoArgs {
 pub enum BenchCommand {
     /// Measure the API: starts a server of its own on one core and loads it from another.
     Api(BenchApiArgs),
+    /// Measure what a peering carries beside plain routing and other tunnels; needs root, iproute2 and ethtool.
+    Path(BenchPathArgs),
 }
 
 /// Flags of `bench api`.

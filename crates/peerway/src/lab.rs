@@ -320,6 +320,12 @@ impl Lab {
             .namespace
     }
 
+    /// The process of a region's gateway, while it runs.
+    pub fn gateway_process(&self, region: Region) -> Option<u32> {
+        let site = self.gateways.get(&region)?;
+        site.child.as_ref().map(Child::id)
+    }
+
     /// The namespace of the underlay switch, where the server runs.
     pub fn switch(&self) -> &Namespace {
         &self.switch

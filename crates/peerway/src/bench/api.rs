@@ -15,7 +15,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -94,7 +93,7 @@ impl Bench {
     }
 
     fn run(&self, runtime: &Handle) -> anyhow::Result<Report> {
-        let machine = machine()?;
+        let machine = Machine::this()?;
         process::bind_thread(self.args.client_core)?;
         let mut sizes = match self.args.dialect {
             Dialect::V2 => self.args.scale.clone(),
@@ -405,20 +404,4 @@ fn report(
 
 fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
-}
-
-fn machine() -> anyhow::Result<Machine> {
-    let read = |path: &str| {
-        std::fs::read_to_string(Path::new(path)).with_context(|| format!("cannot read {path}"))
-    };
-    let processor = read("/proc/cpuinfo")?
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.trim().strip_prefix(':'))
-        .map_or("unknown processor", str::trim)
-        .to_owned();
-    Ok(Machine {
-        processor,
-        cores: std::thread::available_parallelism()?.get(),
-        kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
-    })
 }

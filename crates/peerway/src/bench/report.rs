@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Serialize;
 
 use super::load::Found;
@@ -33,6 +34,28 @@ pub struct Machine {
     pub cores: usize,
     /// The kernel's release.
     pub kernel: String,
+}
+
+impl Machine {
+    /// This machine.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub(super) fn this() -> anyhow::Result<Machine> {
+        let read = |path: &str| {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
+        };
+        let processor = read("/proc/cpuinfo")?
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.trim().strip_prefix(':'))
+            .map_or("unknown processor", str::trim)
+            .to_owned();
+        Ok(Machine {
+            processor,
+            cores: std::thread::available_parallelism()?.get(),
+            kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+        })
+    }
 }
 
 /// A server with its state.

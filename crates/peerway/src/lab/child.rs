@@ -71,6 +71,11 @@ impl Child {
         self.end(signal)
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     fn end(&mut self, signal: Signal) -> anyhow::Result<()> {
         if self.process.try_wait()?.is_some() {
             return Ok(());

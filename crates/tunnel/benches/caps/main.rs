@@ -10,7 +10,6 @@
 #[path = "../../tests/bed/mod.rs"]
 mod bed;
 #[path = "../field/mod.rs"]
-#[allow(dead_code, reason = "each benchmark uses a part of the field")]
 mod field;
 
 use std::time::Duration;

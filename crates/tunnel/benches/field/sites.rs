@@ -10,7 +10,7 @@ use crate::bed::{Bed, in_namespace, ip};
 
 const MTU: &str = "1390";
 /// Features of a link that are off on a cable.
-pub const WIRE: [&str; 6] = ["tso", "off", "gso", "off", "tx-udp-segmentation", "off"];
+const WIRE: [&str; 6] = ["tso", "off", "gso", "off", "tx-udp-segmentation", "off"];
 const ETHERNET_HEADER: u64 = 14;
 
 /// Engines and hosts, removed at the end.
@@ -49,13 +49,6 @@ impl Sites {
             sites.add_host(site);
         }
         sites
-    }
-
-    /// Makes the underlay carry only frames of its MTU, as a cable does.
-    pub fn make_wire(&self) {
-        for namespace in &self.bed.hosts.names[..2] {
-            ethtool(namespace, "u0", &WIRE);
-        }
     }
 
     fn add_host(&self, site: usize) {
@@ -147,7 +140,7 @@ impl Drop for Hosts {
     }
 }
 
-pub fn ethtool(namespace: &str, link: &str, features: &[&str]) {
+fn ethtool(namespace: &str, link: &str, features: &[&str]) {
     let status = Command::new("ip")
         .args(["netns", "exec", namespace, "ethtool", "-K", link])
         .args(features)
