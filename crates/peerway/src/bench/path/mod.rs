@@ -1,13 +1,13 @@
 //! `peerway bench path`: what a peering carries beside plain routing, the kernel's VXLAN in clear and
 //! every WireGuard program that is installed, interleaved in one run on one machine.
 //!
-//! Each [`way`](Way) has a [`Site`] of its own, alike but for what is between its two routers:
+//! Each [`way`](Way) has a `Site` of its own, alike but for what is between its two routers:
 //!
 //! ```text
 //! host ── router ── network ── router ── host
 //! ```
 //!
-//! The network is a bridge, or for what is far a [`relay`] that delays and loses frames. Everything is in
+//! The network is a bridge, or for what is far a relay that delays and loses frames. Everything is in
 //! namespaces of a run folder as a lab has it, so that the next run or `peerway demo --clean` takes away
 //! what a killed one left.
 
