@@ -80,6 +80,7 @@ pub(crate) async fn build_on(config: GatewayConfig, edges: Edges) -> Result<Gate
         private_key,
         listen: config.listen.clone(),
         keepalive: config.keepalive,
+        workers: config.workers,
         // Both kinds are news for the server: a probe completes tasks, a handshake is liveness.
         on_event: Box::new(move |_| events.report_due.notify_one()),
     })?;

@@ -20,6 +20,8 @@ pub struct GatewayConfig {
     pub advertise: Option<String>,
     /// How often to send something to every other gateway, so that a NAT keeps its mapping.
     pub keepalive: Option<Duration>,
+    /// Threads that seal and open packets; 0 for one per CPU, at most four.
+    pub workers: usize,
     /// The socket of the local verbs, made with mode 0600.
     pub control_socket: PathBuf,
     /// Where `/healthz` and `/metrics` are served, if anywhere.
@@ -57,6 +59,7 @@ mod tests {
             listen: vec![listen.parse().unwrap()],
             advertise: advertise.map(str::to_owned),
             keepalive: None,
+            workers: 0,
             control_socket: PathBuf::new(),
             telemetry: None,
         }

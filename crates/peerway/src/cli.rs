@@ -271,6 +271,9 @@ pub struct GatewayRunArgs {
     /// Seconds between keepalives [default: 25 without --advertise, else none]
     #[arg(long, env = "PEERWAY_KEEPALIVE_SECS", value_name = "SECS")]
     pub keepalive_secs: Option<u64>,
+    /// Threads that seal and open packets [default: one per CPU, at most 4]
+    #[arg(long, env = "PEERWAY_WORKERS", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub workers: Option<u8>,
     /// The socket for the local verbs [default: /run/peerway/gateway.sock]
     #[arg(long, env = "PEERWAY_GATEWAY_SOCKET", value_name = "PATH")]
     pub control_socket: Option<PathBuf>,

@@ -224,6 +224,7 @@ pub fn gateway(flags: GatewayRunArgs, file: GatewayRunArgs) -> anyhow::Result<Ga
         listen,
         advertise,
         keepalive: keepalive_secs.map(Duration::from_secs),
+        workers: flags.workers.or(file.workers).map_or(0, usize::from),
         control_socket: flags
             .control_socket
             .or(file.control_socket)

@@ -7,7 +7,7 @@
 use model::VpcId;
 
 use crate::gso::VnetHeader;
-use crate::outbox::Outbox;
+use crate::outbox::Deliveries;
 use crate::packet::{
     IPV4_HEADER, IPV6_HEADER, IpHeader, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_HEADER, TCP_PSH,
     fold, is_ipv6, pseudo_sum_of, sum, write_ipv4_checksum,
@@ -45,10 +45,10 @@ struct Segment {
 impl Coalescer {
     /// Takes a packet for a VPC's device. `peering` is the engine's index of the peering that it
     /// came through.
-    pub fn push(&mut self, vpc: VpcId, peering: usize, packet: &[u8], out: &mut Outbox) {
+    pub fn push(&mut self, vpc: VpcId, peering: usize, packet: &[u8], out: &mut Deliveries) {
         let Some(segment) = mergeable(packet) else {
             self.flush_flow(vpc, packet, out);
-            out.push_delivery(vpc, VnetHeader::default(), packet, 1);
+            out.push(vpc, VnetHeader::default(), packet, 1);
             return;
         };
         let position = self.slots[..self.used]
@@ -68,8 +68,13 @@ impl Coalescer {
         self.open(vpc, peering, packet, &segment, out);
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
     /// Hands everything out.
-    pub fn flush(&mut self, out: &mut Outbox) {
+    pub fn flush(&mut self, out: &mut Deliveries) {
         while self.used > 0 {
             self.flush_slot(0, out);
         }
@@ -81,10 +86,10 @@ impl Coalescer {
         peering: usize,
         packet: &[u8],
         segment: &Segment,
-        out: &mut Outbox,
+        out: &mut Deliveries,
     ) {
         if segment.pushes {
-            out.push_delivery(vpc, VnetHeader::default(), packet, 1);
+            out.push(vpc, VnetHeader::default(), packet, 1);
             return;
         }
         if self.used == SLOTS {
@@ -117,7 +122,7 @@ impl Coalescer {
 
     // A packet that cannot be joined still must not overtake what came before it in its flow.
     // Ports of a later fragment are unknown, so addresses decide for those.
-    fn flush_flow(&mut self, vpc: VpcId, packet: &[u8], out: &mut Outbox) {
+    fn flush_flow(&mut self, vpc: VpcId, packet: &[u8], out: &mut Deliveries) {
         if packet.len() < IPV4_HEADER || (is_ipv6(packet) && packet.len() < IPV6_HEADER) {
             return;
         }
@@ -138,14 +143,14 @@ impl Coalescer {
         }
     }
 
-    fn flush_slot(&mut self, position: usize, out: &mut Outbox) {
+    fn flush_slot(&mut self, position: usize, out: &mut Deliveries) {
         let slot = &mut self.slots[position];
         if slot.count == 1 {
-            out.push_delivery(slot.vpc, VnetHeader::default(), &slot.packet, 1);
+            out.push(slot.vpc, VnetHeader::default(), &slot.packet, 1);
         } else {
             slot.finish();
             let vnet = VnetHeader::tcp_super_packet(slot.ip_len, slot.headers_len, slot.segment);
-            out.push_delivery(slot.vpc, vnet, &slot.packet, slot.count);
+            out.push(slot.vpc, vnet, &slot.packet, slot.count);
         }
         self.used -= 1;
         self.slots[position..=self.used].rotate_left(1);
@@ -268,6 +273,7 @@ mod tests {
 
     use super::*;
     use crate::gso::SuperPacket;
+    use crate::outbox::Outbox;
     use crate::testing::tcp_packet;
 
     const A: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 5);
@@ -278,11 +284,11 @@ mod tests {
     }
 
     // Splits every delivery again, as the kernel would.
-    fn packets(outbox: &Outbox) -> Vec<Vec<u8>> {
+    fn packets(outbox: &mut Outbox) -> Vec<Vec<u8>> {
         let mut out = vec![0; 1 << 16];
         let mut all = Vec::new();
-        for delivery in &outbox.deliveries {
-            let mut frame = outbox.device_bytes()[delivery.range.clone()].to_vec();
+        for (delivery, bytes) in outbox.deliveries().iter() {
+            let mut frame = bytes.to_vec();
             let (vnet, packet) = VnetHeader::split(&mut frame).unwrap();
             let parsed = SuperPacket::parse(&vnet, packet).unwrap();
             assert_eq!(parsed.count(), delivery.count);
@@ -306,13 +312,12 @@ mod tests {
     }
 
     fn check(input: &[(u64, Vec<u8>)], deliveries: usize) {
-        let (mut coalescer, mut outbox) = (Coalescer::default(), Outbox::default());
+        let mut outbox = Outbox::default();
         for (number, packet) in input {
-            coalescer.push(vpc(*number), *number as usize, packet, &mut outbox);
+            outbox.join(vpc(*number), *number as usize, packet);
         }
-        coalescer.flush(&mut outbox);
-        assert_eq!(outbox.deliveries.len(), deliveries);
-        let mut got: Vec<_> = packets(&outbox).iter().map(|p| without_id(p)).collect();
+        assert_eq!(outbox.deliveries().iter().len(), deliveries);
+        let mut got: Vec<_> = packets(&mut outbox).iter().map(|p| without_id(p)).collect();
         let mut sent: Vec<_> = input.iter().map(|(_, p)| without_id(p)).collect();
         got.sort();
         sent.sort();

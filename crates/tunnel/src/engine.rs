@@ -1,5 +1,5 @@
 //! The forwarding engine as a value: packets, datagrams and `now` go in, an [`Outbox`] and the next
-//! deadline come out. No sockets and no clock (but see [`crate::session`]).
+//! deadline come out. No sockets and no clock.
 //!
 //! Start with [`Engine::from_tun`] in `send` for the way out of a VPC and [`Engine::from_underlay`]
 //! in `receive` for the way in. Here are the tables, their replacement, and the timers.
@@ -16,16 +16,16 @@ use model::{CidrBlock, GatewayId, Ipv6Block, PeeringConnectionId, PublicKey, Sid
 
 use crate::TunnelEvent;
 use crate::buffers::Buffers;
-use crate::coalesce::Coalescer;
 use crate::counters::{Drop, Drops, Traffic};
 use crate::framing::FramePath;
 use crate::gateway::{Gateway, PAIR_MAC};
+use crate::inbox::Inbox;
 use crate::lookup::VpcTable;
 use crate::mtu::IcmpLimit;
 use crate::outbox::Outbox;
 use crate::path_mtu::PathMtu;
 use crate::probe::{Answer, Prober};
-use crate::session::{HANDSHAKE_MAX, Identity};
+use crate::session::Identity;
 use crate::shaper::Shaper;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -36,6 +36,20 @@ const EAGER_TRIES: u32 = 10;
 pub(crate) const SCRATCH: usize = 1 << 17;
 /// The MTU of a VPC whose peers are all on its own gateway.
 pub const LOCAL_MTU: u16 = 1500;
+
+/// How an engine starts.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions {
+    /// The gateway's private key (Curve25519).
+    pub private_key: [u8; 32],
+    /// How often to send something to every gateway.
+    pub keepalive: Option<Duration>,
+    /// Makes session indices and probe numbers unpredictable.
+    pub entropy: u64,
+    /// The wall clock at the start, as time since 1970. Must not go back between two starts: peers
+    /// take only handshakes that are newer than the last.
+    pub unix_time: Duration,
+}
 
 /// What an engine is to run.
 #[derive(Debug, Clone)]
@@ -97,8 +111,8 @@ pub struct Engine {
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) gateway_by_id: BTreeMap<GatewayId, usize>,
     pub(crate) gateway_by_key: HashMap<PublicKey, usize>,
-    pub(crate) gateway_by_index: HashMap<u32, usize>,
-    next_index: u32,
+    pub(crate) gateway_by_number: HashMap<u32, usize>,
+    next_number: u32,
     probe_seed: u64,
     pub(crate) peerings: Vec<Peering>,
     pub(crate) peering_by_vni: HashMap<u32, usize>,
@@ -107,34 +121,29 @@ pub struct Engine {
     pub(crate) devices: BTreeSet<VpcId>,
     timers: BinaryHeap<Reverse<(Instant, Timer)>>,
     next_tick: Instant,
-    pub(crate) coalescer: Coalescer,
     pub(crate) drops: Drops,
     pub(crate) scratch: Box<[u8]>,
     pub(crate) whole_scratch: Box<[u8]>,
     pub(crate) fragment_scratch: Box<[u8]>,
+    pub(crate) local_scratch: Box<[u8]>,
+    pub(crate) single: Inbox,
     pub(crate) buffers: Buffers,
     pub(crate) endpoints_changed: bool,
 }
 
 impl Engine {
-    /// An engine that carries nothing yet. `entropy` makes session indices and probe numbers
-    /// unpredictable.
-    pub fn new(
-        private_key: &[u8; 32],
-        keepalive: Option<Duration>,
-        entropy: u64,
-        now: Instant,
-    ) -> Engine {
+    /// An engine that carries nothing yet.
+    pub fn new(options: &EngineOptions, now: Instant) -> Engine {
         Engine {
-            identity: Identity::new(private_key),
-            keepalive,
+            identity: Identity::new(&options.private_key, options.unix_time, now),
+            keepalive: options.keepalive,
             overlay: Ipv4Addr::UNSPECIFIED,
             gateways: Vec::new(),
             gateway_by_id: BTreeMap::new(),
             gateway_by_key: HashMap::new(),
-            gateway_by_index: HashMap::new(),
-            next_index: entropy as u32 & 0x00ff_ffff,
-            probe_seed: entropy,
+            gateway_by_number: HashMap::new(),
+            next_number: options.entropy as u32 & 0x00ff_ffff,
+            probe_seed: options.entropy,
             peerings: Vec::new(),
             peering_by_vni: HashMap::new(),
             peering_by_route: HashMap::new(),
@@ -142,11 +151,12 @@ impl Engine {
             devices: BTreeSet::new(),
             timers: BinaryHeap::new(),
             next_tick: now,
-            coalescer: Coalescer::default(),
             drops: Drops::default(),
             scratch: vec![0; SCRATCH].into(),
             whole_scratch: vec![0; SCRATCH].into(),
             fragment_scratch: vec![0; SCRATCH].into(),
+            local_scratch: vec![0; SCRATCH].into(),
+            single: Inbox::default(),
             buffers: Buffers::default(),
             endpoints_changed: false,
         }
@@ -187,7 +197,7 @@ impl Engine {
             .collect();
         self.gateway_by_id.clear();
         self.gateway_by_key.clear();
-        self.gateway_by_index.clear();
+        self.gateway_by_number.clear();
         for (id, peer) in &desired.slice.tunnel_peers {
             let endpoint = desired.endpoints.get(id).copied();
             let kept = old
@@ -200,23 +210,25 @@ impl Engine {
                 gateway.path_mtu.forget(now);
                 gateway.eager_tries = 0;
                 self.endpoints_changed = true;
-                gateway.initiate(now, out);
+                gateway.initiate(&self.identity, now, out);
             }
             gateway.configured = endpoint;
             let position = self.gateways.len();
             self.gateway_by_id.insert(*id, position);
             self.gateway_by_key.insert(gateway.key, position);
-            self.gateway_by_index.insert(gateway.index, position);
+            self.gateway_by_number.insert(gateway.number, position);
             self.gateways.push(gateway);
         }
     }
 
     fn new_gateway(&mut self, id: GatewayId, key: PublicKey, now: Instant) -> Gateway {
-        self.next_index = (self.next_index + 1) & 0x00ff_ffff;
-        let session = self.identity.session(&key, self.next_index, self.keepalive);
+        self.next_number = (self.next_number + 1) & 0x00ff_ffff;
+        let session = self
+            .identity
+            .session(&key, self.next_number, self.keepalive, now);
         let prober = Prober::new(now, self.next_probe_seed());
         let path_mtu = PathMtu::new(now, self.next_probe_seed());
-        Gateway::new(id, key, self.next_index, session, prober, path_mtu)
+        Gateway::new(id, key, self.next_number, session, prober, path_mtu)
     }
 
     fn next_probe_seed(&mut self) -> u64 {
@@ -335,7 +347,6 @@ impl Engine {
     pub fn on_time(&mut self, now: Instant, out: &mut Outbox) {
         if now >= self.next_tick {
             self.next_tick = now + TICK;
-            self.identity.tick();
             for position in 0..self.gateways.len() {
                 self.tick_gateway(position, now, out);
             }
@@ -373,34 +384,21 @@ impl Engine {
         }
     }
 
-    /// Hands out what waits for more segments; to be called when a batch of input is done.
-    pub fn flush(&mut self, out: &mut Outbox) {
-        self.coalescer.flush(out);
-    }
-
     fn tick_gateway(&mut self, position: usize, now: Instant, out: &mut Outbox) {
         let gateway = &mut self.gateways[position];
-        let was_ready = gateway.ready;
-        let session = &mut gateway.session;
-        match gateway.endpoint {
-            Some(endpoint) => {
-                out.push_datagram(endpoint, 0, HANDSHAKE_MAX, |room| session.tick(room));
-            }
-            // Ticked all the same: a session's age counts from the last tick before its handshake.
-            None => {
-                session.tick(&mut [0; HANDSHAKE_MAX]);
-            }
-        }
-        gateway.ready = gateway.session.is_ready();
-        if was_ready && !gateway.ready {
+        let was_ready = gateway.was_ready;
+        gateway.tick(&self.identity, now, out);
+        let is_ready = gateway.session.is_ready(now);
+        gateway.was_ready = is_ready;
+        if was_ready && !is_ready {
             gateway.eager_tries = 0;
         }
         let overdue = gateway
             .initiated
             .is_none_or(|at| now.saturating_duration_since(at) >= EAGER_EVERY);
-        if !gateway.ready && gateway.eager_tries < EAGER_TRIES && overdue {
+        if !is_ready && gateway.eager_tries < EAGER_TRIES && overdue {
             gateway.eager_tries += 1;
-            gateway.initiate(now, out);
+            gateway.initiate(&self.identity, now, out);
         }
     }
 
@@ -431,12 +429,12 @@ impl Engine {
         }
         let ready = peering
             .gateway
-            .is_some_and(|at| self.gateways[at].ready && self.gateways[at].endpoint.is_some());
+            .is_some_and(|at| self.gateways[at].is_ready(now));
         let Some(probe) = peering.prober.poll(now, ready) else {
             return;
         };
         if let Some(at) = peering.gateway {
-            self.gateways[at].send_probe(&peering.path, probe, out);
+            self.gateways[at].send_probe(&peering.path, probe, now, out);
         }
     }
 
@@ -451,12 +449,12 @@ impl Engine {
 
     fn probe_pair(&mut self, position: usize, now: Instant, out: &mut Outbox) {
         let gateway = &mut self.gateways[position];
-        let ready = gateway.ready && gateway.endpoint.is_some();
+        let ready = gateway.is_ready(now);
         let Some(probe) = gateway.prober.poll(now, ready) else {
             return;
         };
         let path = gateway.pair_path(self.overlay);
-        gateway.send_probe(&path, probe, out);
+        gateway.send_probe(&path, probe, now, out);
     }
 
     fn probe_path_mtu(&mut self, position: usize, now: Instant, out: &mut Outbox) {
@@ -466,7 +464,7 @@ impl Engine {
             return;
         };
         let path = gateway.pair_path(overlay);
-        gateway.send_sized_probe(&path, probe, out);
+        gateway.send_sized_probe(&path, probe, now, out);
     }
 
     pub(crate) fn schedule_path_mtu(&mut self, position: usize) {

@@ -2,18 +2,20 @@
 //! and MTU.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use model::{GatewayId, PublicKey};
 
+use crate::counters::Drop;
 use crate::framing::{ETHERTYPE_PROBE, FrameMeta, FramePath, OVERHEAD, write_headers};
 use crate::mtu::{inner_mtu, tunnel_mtu};
 use crate::outbox::Outbox;
 use crate::path_mtu::{PathMtu, SizedProbe};
 use crate::probe::{Probe, ProbeKind, Prober};
-use crate::session::{HANDSHAKE_MAX, SEAL_OVERHEAD, Session};
+use crate::session::transport::SealKey;
+use crate::session::{Due, HANDSHAKE_MAX, Identity, Session};
 
-const CONTROL_MAX: usize = OVERHEAD + 96;
 /// The underlay MTU that is assumed before the I/O has found out.
 pub const ASSUMED_UNDERLAY_MTU: u16 = 1500;
 
@@ -22,14 +24,12 @@ pub(crate) struct Gateway {
     pub(crate) id: GatewayId,
     pub(crate) key: PublicKey,
     pub(crate) overlay: Ipv4Addr,
-    pub(crate) index: u32,
+    pub(crate) number: u32,
     pub(crate) configured: Option<SocketAddr>,
     pub(crate) endpoint: Option<SocketAddr>,
-    pub(crate) session: Box<dyn Session>,
-    // Session::is_ready as of the last event that can change it: it reads a clock.
-    pub(crate) ready: bool,
-    // We answered a handshake; the first packet under it confirms it.
-    pub(crate) unconfirmed: bool,
+    pub(crate) session: Session,
+    // As of the last tick.
+    pub(crate) was_ready: bool,
     pub(crate) eager_tries: u32,
     pub(crate) initiated: Option<Instant>,
     pub(crate) last_received: Option<Instant>,
@@ -45,8 +45,8 @@ impl Gateway {
     pub(crate) fn new(
         id: GatewayId,
         key: PublicKey,
-        index: u32,
-        session: Box<dyn Session>,
+        number: u32,
+        session: Session,
         prober: Prober,
         path_mtu: PathMtu,
     ) -> Gateway {
@@ -54,12 +54,11 @@ impl Gateway {
             id,
             key,
             overlay: Ipv4Addr::UNSPECIFIED,
-            index,
+            number,
             configured: None,
             endpoint: None,
             session,
-            ready: false,
-            unconfirmed: false,
+            was_ready: false,
             eager_tries: 0,
             initiated: None,
             last_received: None,
@@ -99,18 +98,70 @@ impl Gateway {
         }
     }
 
+    /// Whether packets can be sent.
+    pub(crate) fn is_ready(&self, now: Instant) -> bool {
+        self.endpoint.is_some() && self.session.is_ready(now)
+    }
+
     /// Starts a handshake, if it is known where to.
-    pub(crate) fn initiate(&mut self, now: Instant, out: &mut Outbox) {
+    pub(crate) fn initiate(&mut self, identity: &Identity, now: Instant, out: &mut Outbox) {
         let Some(endpoint) = self.endpoint else {
             return;
         };
         self.initiated = Some(now);
-        let session = &mut self.session;
-        out.push_datagram(endpoint, 0, HANDSHAKE_MAX, |room| session.initiate(room));
+        let (session, timestamp) = (&mut self.session, identity.timestamp(now));
+        out.push_datagram(endpoint, HANDSHAKE_MAX, |room| {
+            session.initiate(timestamp, now, room)
+        });
     }
 
-    pub(crate) fn send_probe(&mut self, path: &FramePath, probe: Probe, out: &mut Outbox) {
-        self.send_control(path, ETHERTYPE_PROBE, &probe.to_bytes(), out);
+    /// Does what the session's timers want.
+    pub(crate) fn tick(&mut self, identity: &Identity, now: Instant, out: &mut Outbox) {
+        match self.session.tick(now) {
+            Some(Due::Initiation) => self.initiate(identity, now, out),
+            Some(Due::Keepalive) => self.send_keepalive(now, out),
+            None => {}
+        }
+    }
+
+    /// Sends a message without content.
+    pub(crate) fn send_keepalive(&mut self, now: Instant, out: &mut Outbox) {
+        // Without a session there is nothing to keep alive.
+        let _ = self.send_sealed(now, 0, out, |_| Some((0, 0)));
+    }
+
+    /// Sends one packet sealed. `write` puts it at the start of at least `room` bytes and returns its
+    /// length and the ECN codepoint of the underlay header, or `None` to send nothing.
+    ///
+    /// # Errors
+    /// [`Drop::NoEndpoint`], [`Drop::NoSession`], and [`Drop::MalformedPacket`] for `None`.
+    pub(crate) fn send_sealed(
+        &mut self,
+        now: Instant,
+        room: usize,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut [u8]) -> Option<(usize, u8)>,
+    ) -> Result<(), Drop> {
+        let endpoint = self.endpoint.ok_or(Drop::NoEndpoint)?;
+        let (key, counter): (&Arc<SealKey>, u64) = self
+            .session
+            .next_message(room, now)
+            .ok_or(Drop::NoSession)?;
+        let sent = out
+            .push_sealed(endpoint, key, counter, room, write)
+            .ok_or(Drop::MalformedPacket)?;
+        self.sent_bytes += sent as u64;
+        Ok(())
+    }
+
+    pub(crate) fn send_probe(
+        &mut self,
+        path: &FramePath,
+        probe: Probe,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        self.send_control(path, ETHERTYPE_PROBE, &probe.to_bytes(), now, out);
     }
 
     /// Sends a probe of the pair that makes an underlay packet of exactly the wanted size.
@@ -118,10 +169,11 @@ impl Gateway {
         &mut self,
         path: &FramePath,
         probe: SizedProbe,
+        now: Instant,
         out: &mut Outbox,
-    ) -> bool {
-        let Some(endpoint) = self.endpoint.filter(|_| self.ready) else {
-            return false;
+    ) {
+        let Some(endpoint) = self.endpoint else {
+            return;
         };
         let request = Probe {
             kind: ProbeKind::Request,
@@ -129,54 +181,46 @@ impl Gateway {
         };
         let bytes = request.to_bytes();
         let length = usize::from(tunnel_mtu(probe.size, &endpoint)).max(OVERHEAD + bytes.len());
-        // Once in ten seconds: not worth a buffer that is kept.
-        let mut frame = vec![0; length];
-        frame[OVERHEAD..OVERHEAD + bytes.len()].copy_from_slice(&bytes);
-        let meta = FrameMeta {
-            ethertype: ETHERTYPE_PROBE,
-            ecn: 0,
-            flow_hash: 0,
-        };
-        write_headers(&mut frame, path, meta);
-        let session = &mut self.session;
-        let sent = out.push_datagram(endpoint, 0, length + SEAL_OVERHEAD, |room| {
-            session.seal(&frame, room)
+        // Without a session nothing was sent, and nothing will answer.
+        let _ = self.send_sealed(now, length, out, |frame| {
+            frame[OVERHEAD..OVERHEAD + bytes.len()].copy_from_slice(&bytes);
+            frame[OVERHEAD + bytes.len()..length].fill(0);
+            write_headers(&mut frame[..length], path, control_meta(ETHERTYPE_PROBE));
+            Some((length, 0))
         });
-        self.sent_bytes += sent.unwrap_or(0) as u64;
-        sent.is_some()
     }
 
-    /// Seals a frame that is no tenant's: a probe or an ARP reply.
+    /// Sends a frame that is no tenant's: a probe or an ARP reply.
     pub(crate) fn send_control(
         &mut self,
         path: &FramePath,
         ethertype: u16,
         payload: &[u8],
+        now: Instant,
         out: &mut Outbox,
-    ) -> bool {
-        let mut frame = [0; CONTROL_MAX];
+    ) {
         let length = OVERHEAD + payload.len();
-        frame[OVERHEAD..length].copy_from_slice(payload);
-        write_headers(
-            &mut frame[..length],
-            path,
-            FrameMeta {
-                ethertype,
-                ecn: 0,
-                flow_hash: 0,
-            },
-        );
-        let Some(endpoint) = self.endpoint.filter(|_| self.ready) else {
-            return false;
-        };
         let padded = self.padded(length);
-        let room = (padded + SEAL_OVERHEAD).max(HANDSHAKE_MAX);
-        let session = &mut self.session;
-        let sent = out.push_datagram(endpoint, 0, room, |room| {
-            session.seal(&frame[..padded], room)
+        // As above.
+        let _ = self.send_sealed(now, padded, out, |frame| {
+            write_control(frame, path, ethertype, payload);
+            frame[length..padded].fill(0);
+            Some((padded, 0))
         });
-        self.sent_bytes += sent.unwrap_or(0) as u64;
-        sent.is_some()
+    }
+}
+
+fn write_control(frame: &mut [u8], path: &FramePath, ethertype: u16, payload: &[u8]) {
+    let length = OVERHEAD + payload.len();
+    frame[OVERHEAD..length].copy_from_slice(payload);
+    write_headers(&mut frame[..length], path, control_meta(ethertype));
+}
+
+fn control_meta(ethertype: u16) -> FrameMeta {
+    FrameMeta {
+        ethertype,
+        ecn: 0,
+        flow_hash: 0,
     }
 }
 

@@ -150,7 +150,7 @@ impl Division {
     }
 
     /// Writes whole packet number `index` (below `count`) of `packet` to the start of `out` and
-    /// returns its length. `out` must hold 64 KiB.
+    /// returns its length. `out` must hold [`Division::packet_len`].
     pub fn write(&self, packet: &[u8], index: usize, out: &mut [u8]) -> usize {
         let headers_len = usize::from(self.headers_len);
         let (start, end) = self.payload(index);

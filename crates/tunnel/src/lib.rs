@@ -12,18 +12,22 @@ pub mod arp;
 pub mod buffers;
 pub mod coalesce;
 pub mod counters;
+mod decapsulate;
 pub mod engine;
 mod error;
 pub mod flow;
 pub mod framing;
 mod gateway;
 pub mod gso;
+pub mod inbox;
 pub mod lookup;
 pub mod mtu;
 pub mod nd;
 pub mod outbox;
 pub mod packet;
 pub mod path_mtu;
+mod poll;
+pub mod ports;
 pub mod probe;
 mod receive;
 mod runtime;
@@ -35,8 +39,11 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod tun;
+mod turn;
 mod udp;
+mod worker;
 
+use aws_lc_rs::agreement::{PrivateKey, X25519};
 use model::{GatewayId, PeeringConnectionId, PublicKey, Side, Vni};
 
 pub use counters::Traffic;
@@ -68,8 +75,10 @@ pub enum TunnelEvent {
 
 /// The public key of a tunnel's private key (Curve25519).
 pub fn public_key(private_key: &[u8; 32]) -> PublicKey {
-    let private = boringtun::x25519::StaticSecret::from(*private_key);
-    PublicKey(boringtun::x25519::PublicKey::from(&private).to_bytes())
+    let private =
+        PrivateKey::from_private_key(&X25519, private_key).expect("any 32 bytes are a private key");
+    let public = private.compute_public_key().expect("and have a public one");
+    PublicKey(public.as_ref().try_into().expect("of 32 bytes"))
 }
 
 /// Draws a private key from the operating system's randomness, clamped (RFC 7748, section 5).

@@ -8,12 +8,14 @@ use model::slice::PeerEnd;
 use crate::counters::Drop;
 use crate::engine::Engine;
 use crate::flow::FlowKey;
-use crate::framing::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, FrameMeta, OVERHEAD, write_headers};
+use crate::framing::{
+    ETHERTYPE_IPV4, ETHERTYPE_IPV6, FrameMeta, FramePath, OVERHEAD, write_headers,
+};
+use crate::gateway::Gateway;
 use crate::gso::{Division, SuperPacket, VnetHeader};
 use crate::mtu::{IPV6_MIN_MTU, clamp_mss, fragment, may_answer, too_big};
 use crate::outbox::Outbox;
 use crate::packet::{IpHeader, ecn_of, flow_hash};
-use crate::session::{HANDSHAKE_MAX, SEAL_OVERHEAD};
 
 impl Engine {
     /// Takes what was read from a VPC's TUN queue: vnet header and packet. Checksums are completed
@@ -167,18 +169,18 @@ impl Engine {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let mut scratch = std::mem::take(&mut self.scratch);
         for index in 0..division.count() {
             let shaper = &mut self.peerings[position].shaper;
-            if !shaper.admit(division.packet_len(index), now) {
+            let length = division.packet_len(index);
+            if !shaper.admit(length, now) {
                 shaper.enqueue(key, packet, division, index, now, &mut self.buffers);
                 self.schedule_rest(position, now);
                 break;
             }
-            let length = OVERHEAD + division.write(packet, index, &mut scratch[OVERHEAD..]);
-            self.transmit(position, &mut scratch, length, out);
+            self.transmit(position, length, now, out, |room| {
+                division.write(packet, index, room);
+            });
         }
-        self.scratch = scratch;
     }
 
     /// Sends what the cap lets go from a peering's queues.
@@ -187,53 +189,67 @@ impl Engine {
         while let Some(length) =
             self.peerings[position]
                 .shaper
-                .dequeue(now, &mut self.buffers, &mut scratch[OVERHEAD..])
+                .dequeue(now, &mut self.buffers, &mut scratch)
         {
-            self.transmit(position, &mut scratch, OVERHEAD + length, out);
+            let packet = &scratch[..length];
+            self.transmit(position, length, now, out, |room| {
+                room[..length].copy_from_slice(packet);
+            });
         }
         self.scratch = scratch;
     }
 
-    // `buffer` has room for the padding after `length`.
-    fn transmit(&mut self, position: usize, buffer: &mut [u8], length: usize, out: &mut Outbox) {
-        match self.peerings[position].slice.peer {
-            PeerEnd::Gateway(_) => {
-                let result = self.transmit_sealed(position, buffer, length, out);
-                let peering = &mut self.peerings[position];
+    // Sends a packet of `length` bytes, which `write` writes to the start of its place.
+    fn transmit(
+        &mut self,
+        position: usize,
+        length: usize,
+        now: Instant,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut [u8]),
+    ) {
+        let peering = &mut self.peerings[position];
+        match (peering.slice.peer, peering.other) {
+            (PeerEnd::Gateway(_), _) => {
+                let gateway = peering.gateway.and_then(|at| self.gateways.get_mut(at));
+                let result = match gateway {
+                    Some(gateway) => send_framed(gateway, &peering.path, length, now, out, write),
+                    None => Err(Drop::PeerAbsent),
+                };
                 match result {
-                    Ok(()) => peering.sent.count(length - OVERHEAD),
+                    Ok(()) => peering.sent.count(length),
                     Err(cause) => peering.sent_drops.count(cause),
                 }
             }
-            PeerEnd::Local => {
-                let peering = &mut self.peerings[position];
-                match peering.other {
-                    Some(other) => {
-                        peering.sent.count(length - OVERHEAD);
-                        self.deliver(other, &mut buffer[OVERHEAD..length], out);
-                    }
-                    None => peering.sent_drops.count(Drop::NoPeering),
+            (PeerEnd::Local, Some(other)) => {
+                peering.sent.count(length);
+                let mut packet = std::mem::take(&mut self.local_scratch);
+                write(&mut packet);
+                if let Some(accepted) = self.deliver(other, &mut packet[..length]) {
+                    out.join(accepted.vpc, accepted.peering, &packet[..accepted.length]);
                 }
+                self.local_scratch = packet;
             }
-            PeerEnd::Absent => self.peerings[position].sent_drops.count(Drop::PeerAbsent),
+            (PeerEnd::Local, None) => peering.sent_drops.count(Drop::NoPeering),
+            (PeerEnd::Absent, _) => peering.sent_drops.count(Drop::PeerAbsent),
         }
     }
+}
 
-    fn transmit_sealed(
-        &mut self,
-        position: usize,
-        buffer: &mut [u8],
-        length: usize,
-        out: &mut Outbox,
-    ) -> Result<(), Drop> {
-        let peering = &self.peerings[position];
-        let gateway = &mut self.gateways[peering.gateway.ok_or(Drop::PeerAbsent)?];
-        let endpoint = gateway.endpoint.ok_or(Drop::NoEndpoint)?;
-        if !gateway.ready {
-            return Err(Drop::NoSession);
-        }
-        let inner = &buffer[OVERHEAD..length];
-        let header = IpHeader::parse(inner).map_err(|_| Drop::MalformedPacket)?;
+fn send_framed(
+    gateway: &mut Gateway,
+    path: &FramePath,
+    inner_len: usize,
+    now: Instant,
+    out: &mut Outbox,
+    write: impl FnOnce(&mut [u8]),
+) -> Result<(), Drop> {
+    let length = OVERHEAD + inner_len;
+    let padded = gateway.padded(length);
+    gateway.send_sealed(now, padded, out, |frame| {
+        write(&mut frame[OVERHEAD..]);
+        let inner = &frame[OVERHEAD..length];
+        let header = IpHeader::parse(inner).ok()?;
         let ecn = ecn_of(inner);
         let meta = FrameMeta {
             ethertype: if header.source.is_ipv6() {
@@ -244,17 +260,8 @@ impl Engine {
             ecn,
             flow_hash: flow_hash(inner, &header),
         };
-        write_headers(&mut buffer[..length], &peering.path, meta);
-        let padded = gateway.padded(length);
-        buffer[length..padded].fill(0);
-        let session = &mut gateway.session;
-        let room = (padded + SEAL_OVERHEAD).max(HANDSHAKE_MAX);
-        let sent = out
-            .push_datagram(endpoint, ecn, room, |room| {
-                session.seal(&buffer[..padded], room)
-            })
-            .ok_or(Drop::NoSession)?;
-        gateway.sent_bytes += sent as u64;
-        Ok(())
-    }
+        write_headers(&mut frame[..length], path, meta);
+        frame[length..padded].fill(0);
+        Some((padded, ecn))
+    })
 }

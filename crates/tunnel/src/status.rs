@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{GatewayId, PeeringConnectionId, Side};
 
 use crate::counters::{Drop, Traffic};
 use crate::engine::Engine;
+use crate::ports::{Received, Sent};
 
 /// A snapshot of a running tunnel.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +93,50 @@ pub struct IoStatus {
     pub udp_receive_datagrams: u64,
 }
 
+/// Where workers count what makes an [`IoStatus`].
+#[derive(Debug, Default)]
+pub(crate) struct IoCounters {
+    tun_reads: AtomicU64,
+    tun_read_segments: AtomicU64,
+    udp_sends: AtomicU64,
+    udp_send_segments: AtomicU64,
+    udp_receives: AtomicU64,
+    udp_receive_datagrams: AtomicU64,
+}
+
+impl IoCounters {
+    pub(crate) fn count_reads(&self, reads: usize, segments: usize) {
+        add(&self.tun_reads, reads as u64);
+        add(&self.tun_read_segments, segments as u64);
+    }
+
+    pub(crate) fn count_sends(&self, sent: &Sent) {
+        add(&self.udp_sends, sent.sends);
+        add(&self.udp_send_segments, sent.datagrams);
+    }
+
+    pub(crate) fn count_receives(&self, received: &Received) {
+        add(&self.udp_receives, received.messages as u64);
+        add(&self.udp_receive_datagrams, received.datagrams as u64);
+    }
+
+    pub(crate) fn status(&self) -> IoStatus {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        IoStatus {
+            tun_reads: read(&self.tun_reads),
+            tun_read_segments: read(&self.tun_read_segments),
+            udp_sends: read(&self.udp_sends),
+            udp_send_segments: read(&self.udp_send_segments),
+            udp_receives: read(&self.udp_receives),
+            udp_receive_datagrams: read(&self.udp_receive_datagrams),
+        }
+    }
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}
+
 impl Engine {
     /// The engine's part of a status; the I/O adds its own.
     pub fn status(&self, now: Instant) -> TunnelStatus {
@@ -98,7 +144,7 @@ impl Engine {
         let gateways = self.gateways.iter().map(|gateway| {
             let status = PairStatus {
                 endpoint: gateway.endpoint,
-                last_handshake: gateway.session.last_handshake(),
+                last_handshake: gateway.session.last_handshake(now),
                 last_received: age(gateway.last_received),
                 rtt: gateway.prober.rtt,
                 jitter: gateway.prober.jitter,

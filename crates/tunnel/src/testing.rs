@@ -1,5 +1,6 @@
 //! For tests: packets, slices, and in [`Pair`] two engines joined by an underlay in memory.
 
+mod memory;
 mod pair;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,11 @@ use crate::packet::{
     sum, write_ipv4_checksum,
 };
 
-pub use pair::{Carried, End, Pair, PeeringSpec, Weather, crossings, gateway_id, pair_slice, side};
+pub use memory::{MemoryTunnel, Passed};
+pub use pair::{
+    Carried, End, Pair, PeeringSpec, Weather, crossings, engine_options, gateway_id, pair_slice,
+    side,
+};
 
 /// Parses a CIDR block.
 ///

@@ -1,10 +1,11 @@
 //! One TUN queue: offload settings, reads and writes of frames with a vnet header.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use crate::gso::VNET_HEADER;
+use crate::ports::Queue;
 
 // include/uapi/linux/if_tun.h
 const TUNSETOFFLOAD: libc::c_ulong = 0x4004_54d0;
@@ -37,13 +38,14 @@ impl Device {
         check(unsafe { libc::fcntl(raw, libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
         Ok(Device { fd })
     }
+}
 
-    pub(crate) fn fd(&self) -> &Arc<OwnedFd> {
-        &self.fd
+impl Queue for Device {
+    fn fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 
-    /// Reads one frame; `None` when there is none.
-    pub(crate) fn read(&self, frame: &mut [u8]) -> io::Result<Option<usize>> {
+    fn read(&self, frame: &mut [u8]) -> io::Result<Option<usize>> {
         // SAFETY: the pointer and the length describe `frame`.
         let length =
             unsafe { libc::read(self.fd.as_raw_fd(), frame.as_mut_ptr().cast(), frame.len()) };
@@ -53,8 +55,7 @@ impl Device {
         }
     }
 
-    /// Writes one frame.
-    pub(crate) fn write(&self, frame: &[u8]) -> io::Result<()> {
+    fn write(&self, frame: &[u8]) -> io::Result<()> {
         // SAFETY: the pointer and the length describe `frame`.
         let length =
             unsafe { libc::write(self.fd.as_raw_fd(), frame.as_ptr().cast(), frame.len()) };

@@ -5,10 +5,13 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Type};
 
+use crate::inbox::Inbox;
 use crate::outbox::Run;
+use crate::ports::{Received, Sent, Socket};
 use crate::tun::{check, would_block};
 
 const BUFFER_BYTES: libc::c_int = 8 << 20;
@@ -21,34 +24,12 @@ pub(crate) struct Underlay {
     socket: UdpSocket,
     local: SocketAddr,
     // Cleared when a device on the way cannot do it.
-    segmentation: bool,
-}
-
-/// Where received messages are put.
-pub(crate) struct ReceiveBuffers {
-    bytes: Vec<u8>,
-    control: Vec<[u64; CONTROL_BYTES / 8]>,
-}
-
-/// One received message: datagrams of equal size from one source.
-pub(crate) struct Received<'a> {
-    pub(crate) source: SocketAddr,
-    pub(crate) ecn: u8,
-    pub(crate) segment: usize,
-    pub(crate) bytes: &'a [u8],
-}
-
-/// What became of a run.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sent {
-    pub(crate) sends: u64,
-    pub(crate) datagrams: u64,
-    pub(crate) dropped: u64,
+    segmentation: AtomicBool,
 }
 
 impl Underlay {
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Underlay> {
-        let socket = Socket::new(
+        let socket = socket2::Socket::new(
             Domain::for_address(address),
             Type::DGRAM.nonblocking(),
             None,
@@ -88,53 +69,8 @@ impl Underlay {
         Ok(Underlay {
             socket,
             local,
-            segmentation: true,
+            segmentation: AtomicBool::new(true),
         })
-    }
-
-    pub(crate) fn local(&self) -> SocketAddr {
-        self.local
-    }
-
-    pub(crate) fn fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
-
-    /// Sends a run, in one send where the path allows it.
-    pub(crate) fn send(&mut self, run: &Run, bytes: &[u8]) -> Sent {
-        let destination = SockAddr::from(run.destination);
-        if run.count > 1 && self.segmentation {
-            match self.send_message(&destination, run.ecn, Some(run.segment), bytes) {
-                Ok(()) => {
-                    return Sent {
-                        sends: 1,
-                        datagrams: run.count as u64,
-                        dropped: 0,
-                    };
-                }
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EIO) => self.segmentation = false,
-                    // Larger than the path's MTU: the small ones among them may still pass.
-                    Some(libc::EMSGSIZE | libc::EINVAL) => {}
-                    _ => {
-                        return Sent {
-                            sends: 1,
-                            datagrams: 0,
-                            dropped: run.count as u64,
-                        };
-                    }
-                },
-            }
-        }
-        let mut sent = Sent::default();
-        for datagram in bytes.chunks(run.segment) {
-            sent.sends += 1;
-            match self.send_message(&destination, run.ecn, None, datagram) {
-                Ok(()) => sent.datagrams += 1,
-                Err(_) => sent.dropped += 1,
-            }
-        }
-        sent
     }
 
     fn send_message(
@@ -196,21 +132,64 @@ impl Underlay {
             Ok(())
         }
     }
+}
 
-    /// Receives what is there, up to a few messages, and hands each to `take`. Returns how many.
-    pub(crate) fn receive(
-        &self,
-        buffers: &mut ReceiveBuffers,
-        mut take: impl FnMut(Received<'_>),
-    ) -> io::Result<usize> {
+impl Socket for Underlay {
+    fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    // In one send where the path allows it.
+    fn send(&self, run: &Run, bytes: &[u8]) -> Sent {
+        let destination = SockAddr::from(run.destination);
+        if run.count > 1 && self.segmentation.load(Ordering::Relaxed) {
+            match self.send_message(&destination, run.ecn, Some(run.segment), bytes) {
+                Ok(()) => {
+                    return Sent {
+                        sends: 1,
+                        datagrams: run.count as u64,
+                        dropped: 0,
+                    };
+                }
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EIO) => self.segmentation.store(false, Ordering::Relaxed),
+                    // Larger than the path's MTU: the small ones among them may still pass.
+                    Some(libc::EMSGSIZE | libc::EINVAL) => {}
+                    _ => {
+                        return Sent {
+                            sends: 1,
+                            datagrams: 0,
+                            dropped: run.count as u64,
+                        };
+                    }
+                },
+            }
+        }
+        let mut sent = Sent::default();
+        for datagram in bytes.chunks(run.segment) {
+            sent.sends += 1;
+            match self.send_message(&destination, run.ecn, None, datagram) {
+                Ok(()) => sent.datagrams += 1,
+                Err(_) => sent.dropped += 1,
+            }
+        }
+        sent
+    }
+
+    fn receive(&self, inbox: &mut Inbox) -> io::Result<Received> {
         // SAFETY: all-zero is a valid value of these C structures.
         let mut names: [libc::sockaddr_storage; MESSAGES] = unsafe { zeroed() };
         // SAFETY: as above.
         let mut parts: [libc::iovec; MESSAGES] = unsafe { zeroed() };
         // SAFETY: as above.
         let mut messages: [libc::mmsghdr; MESSAGES] = unsafe { zeroed() };
-        for index in 0..MESSAGES {
-            let bytes = &mut buffers.bytes[index * MESSAGE_BYTES..(index + 1) * MESSAGE_BYTES];
+        let mut control = [[0u64; CONTROL_BYTES / 8]; MESSAGES];
+        let room = inbox.room(MESSAGES * MESSAGE_BYTES);
+        for (index, bytes) in room.chunks_exact_mut(MESSAGE_BYTES).enumerate() {
             parts[index] = libc::iovec {
                 iov_base: bytes.as_mut_ptr().cast(),
                 iov_len: bytes.len(),
@@ -220,7 +199,7 @@ impl Underlay {
             message.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             message.msg_iov = &raw mut parts[index];
             message.msg_iovlen = 1;
-            message.msg_control = buffers.control[index].as_mut_ptr().cast();
+            message.msg_control = control[index].as_mut_ptr().cast();
             message.msg_controllen = CONTROL_BYTES;
         }
         // SAFETY: every message points to live buffers of the lengths given.
@@ -233,41 +212,28 @@ impl Underlay {
                 std::ptr::null_mut(),
             )
         };
+        let mut received = Received::default();
         let Ok(count) = usize::try_from(count) else {
-            return would_block(io::Error::last_os_error()).map(|()| 0);
+            return would_block(io::Error::last_os_error()).map(|()| received);
         };
-        for index in 0..count {
-            let length = messages[index].msg_len as usize;
-            let start = index * MESSAGE_BYTES;
+        received.messages = count;
+        for (index, message) in messages[..count].iter().enumerate() {
             let Some(source) = socket_address(&names[index]) else {
                 continue;
             };
-            let (ecn, segment) = control_values(&messages[index].msg_hdr);
-            take(Received {
-                source,
-                ecn,
-                segment: segment
-                    .filter(|segment| *segment > 0)
-                    .unwrap_or(length.max(1)),
-                bytes: &buffers.bytes[start..start + length],
-            });
+            let length = message.msg_len as usize;
+            let (ecn, segment) = control_values(&message.msg_hdr);
+            let segment = segment.filter(|segment| *segment > 0).unwrap_or(length);
+            let start = index * MESSAGE_BYTES;
+            received.datagrams += inbox.push(source, ecn, segment, start..start + length);
         }
-        Ok(count)
-    }
-}
-
-impl ReceiveBuffers {
-    pub(crate) fn new() -> ReceiveBuffers {
-        ReceiveBuffers {
-            bytes: vec![0; MESSAGES * MESSAGE_BYTES],
-            control: vec![[0; CONTROL_BYTES / 8]; MESSAGES],
-        }
+        Ok(received)
     }
 }
 
 /// The MTU of the route to an endpoint, as the kernel sees it from this network namespace.
 pub(crate) fn path_mtu(endpoint: SocketAddr) -> io::Result<u16> {
-    let socket = Socket::new(Domain::for_address(endpoint), Type::DGRAM, None)?;
+    let socket = socket2::Socket::new(Domain::for_address(endpoint), Type::DGRAM, None)?;
     socket.connect(&endpoint.into())?;
     let (level, name) = match endpoint {
         SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
@@ -365,7 +331,7 @@ mod tests {
 
     // Sends runs over loopback and returns what arrives as (ecn, datagram).
     fn cross(address: &str, runs: &[(u8, usize, usize)]) -> Vec<(u8, Vec<u8>)> {
-        let mut sender = Underlay::bind(address.parse().unwrap()).unwrap();
+        let sender = Underlay::bind(address.parse().unwrap()).unwrap();
         let receiver = Underlay::bind(address.parse().unwrap()).unwrap();
         let mut expected = 0;
         for (ecn, segment, length) in runs {
@@ -382,17 +348,17 @@ mod tests {
             assert_eq!(sent.sends, 1);
             expected += run.count;
         }
-        let (mut buffers, mut got) = (ReceiveBuffers::new(), Vec::new());
+        let (mut inbox, mut got) = (Inbox::default(), Vec::new());
         let end = Instant::now() + Duration::from_secs(5);
         while got.len() < expected {
             assert!(Instant::now() < end, "{} of {expected} arrived", got.len());
-            receiver
-                .receive(&mut buffers, |message| {
-                    assert_eq!(message.source, sender.local());
-                    let datagrams = message.bytes.chunks(message.segment);
-                    got.extend(datagrams.map(|datagram| (message.ecn, datagram.to_vec())));
-                })
-                .unwrap();
+            receiver.receive(&mut inbox).unwrap();
+            for at in 0..inbox.len() {
+                let (arrival, datagram) = inbox.arrival_mut(at);
+                assert_eq!(arrival.source, sender.local());
+                got.push((arrival.ecn, datagram.to_vec()));
+            }
+            inbox.clear();
         }
         got
     }

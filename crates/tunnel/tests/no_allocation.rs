@@ -83,6 +83,7 @@ impl Run {
             sender.engine.from_tun(self.spec.vpc(0), frame, now, out);
         }
         sender.engine.on_time(now, out);
+        out.seal();
         for run in &out.runs {
             for datagram in out.underlay_bytes()[run.range.clone()].chunks(run.segment) {
                 receiver
@@ -90,8 +91,7 @@ impl Run {
                     .from_underlay(source, 0, datagram, now, device);
             }
         }
-        receiver.engine.flush(device);
-        self.delivered += device.deliveries.len();
+        self.delivered += device.deliveries().iter().len();
         out.clear();
         device.clear();
     }

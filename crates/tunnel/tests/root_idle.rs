@@ -54,6 +54,7 @@ fn root_ten_thousand_idle_capped_peerings_cost_little() {
             private_key,
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             keepalive: None,
+            workers: 0,
             on_event: Box::new(|_| {}),
         };
         Tunnel::start(options).unwrap()

@@ -46,6 +46,7 @@ impl Site {
             private_key: keys[0],
             listen: vec![SocketAddr::from(([0, 0, 0, 0], PORT))],
             keepalive: None,
+            workers: 0,
             on_event: Box::new(|_| {}),
         };
         let engine = in_namespace(&hosts.names[0], || Tunnel::start(options).unwrap());

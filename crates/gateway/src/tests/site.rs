@@ -61,6 +61,7 @@ impl Site {
             listen: vec!["192.0.2.1:51820".parse().unwrap()],
             advertise: Some("192.0.2.1:51820".to_owned()),
             keepalive: None,
+            workers: 0,
             control_socket: self.socket(),
             telemetry: Some("127.0.0.1:0".parse().unwrap()),
         }

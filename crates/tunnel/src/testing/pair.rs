@@ -1,6 +1,6 @@
 //! Two engines joined by an underlay in memory, in virtual time: one seed is one run.
 //!
-//! Only handshakes draw real randomness, and only WireGuard's own timers read the real clock.
+//! Only handshakes draw real randomness.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -13,7 +13,7 @@ use model::slice::{GatewaySlice, PeerEnd, PeeringSlice, TunnelPeerSlice};
 use model::{Bandwidth, GatewayId, Generation, Region, Side, SubnetId, Vni, VpcId};
 
 use super::{block, peering_id, vpc_slice};
-use crate::engine::{Engine, EngineDesired};
+use crate::engine::{Engine, EngineDesired, EngineOptions};
 use crate::gso::{SuperPacket, VNET_HEADER, VnetHeader};
 use crate::outbox::Outbox;
 use crate::{PeeringStatus, TunnelEvent, public_key};
@@ -141,6 +141,16 @@ fn private_key(end: usize) -> [u8; 32] {
     [end as u8 * 8 + 64; 32]
 }
 
+/// How the engine of an end starts.
+pub fn engine_options(end: usize, seed: u64) -> EngineOptions {
+    EngineOptions {
+        private_key: private_key(end),
+        keepalive: None,
+        entropy: seed ^ end as u64,
+        unix_time: Duration::from_secs(1_700_000_000),
+    }
+}
+
 /// The slice of an end with the given peerings. Each VPC has one subnet of its whole CIDR with a
 /// route to the peer.
 pub fn pair_slice(end: usize, peerings: &[PeeringSpec]) -> GatewaySlice {
@@ -212,7 +222,7 @@ impl Pair {
         let now = Instant::now();
         let addresses = [1, 2].map(|host| SocketAddr::from(([192, 0, 2, host], 51820)));
         let ends = [0, 1].map(|end| End {
-            engine: Engine::new(&private_key(end), None, seed ^ end as u64, now),
+            engine: Engine::new(&engine_options(end, seed), now),
             address: addresses[end],
             slice: pair_slice(end, peerings),
             endpoints: BTreeMap::from([(gateway_id(1 - end), addresses[1 - end])]),
@@ -353,7 +363,7 @@ impl Pair {
 
     fn carry(&mut self, from: usize) {
         let mut outbox = std::mem::take(&mut self.outbox);
-        self.ends[from].engine.flush(&mut outbox);
+        outbox.seal();
         for run in &outbox.runs {
             let bytes = &outbox.underlay_bytes()[run.range.clone()];
             for datagram in bytes.chunks(run.segment) {
@@ -361,8 +371,8 @@ impl Pair {
             }
         }
         let end = &mut self.ends[from];
-        for delivery in &outbox.deliveries {
-            let mut frame = outbox.device_bytes()[delivery.range.clone()].to_vec();
+        for (delivery, frame) in outbox.deliveries().iter() {
+            let mut frame = frame.to_vec();
             assert!(frame.len() > VNET_HEADER, "an empty delivery");
             let (vnet, packet) = VnetHeader::split(&mut frame).expect("a vnet header");
             let parsed = SuperPacket::parse(&vnet, packet).expect("a packet that the kernel takes");

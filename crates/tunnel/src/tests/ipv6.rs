@@ -3,12 +3,11 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use super::{A, B, SOON, frame, path, seal};
+use super::{A, B, SOON, frame, open, path, seal};
 use crate::framing::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
 use crate::gso::VnetHeader;
 use crate::mtu::write_icmpv6_checksum;
 use crate::packet::{ECN_CE, IpHeader, PROTOCOL_ICMPV6, TCP_SYN, ecn_of, set_ecn};
-use crate::session::Opened;
 use crate::testing::{
     Pair, PeeringSpec, ipv6_packet, tcp_packet_v6, transport_checksum_is_right, udp_packet,
     udp_packet_v6,
@@ -252,10 +251,7 @@ fn solicitations_of_a_linux_end_are_answered_for_our_vpc_only() {
     for (sender, unicast) in [(B6, false), (B6, true), (link_local, false)] {
         let answers = ask(&mut pair, sender, A6, unicast);
         assert_eq!(answers.len(), 1, "{sender} {unicast}");
-        let mut plain = vec![0; 2000];
-        let session = &mut pair.ends[1].engine.gateways[0].session;
-        let opened = session.open(&answers[0].bytes, &mut plain);
-        assert!(matches!(opened, Opened::Packet(_)));
+        let plain = open(&pair, 1, &answers[0].bytes);
         let reply = Frame::parse(&plain).unwrap();
         assert_eq!((reply.ethertype, reply.source_mac), (ETHERTYPE_IPV6, ours));
         let answer = &plain[reply.payload_start..];

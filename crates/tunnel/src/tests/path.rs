@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{A, B, SOON, frame, path, seal};
+use super::{A, B, SOON, frame, open, path, seal};
 use crate::TunnelEvent;
 use crate::framing::{ETHERTYPE_ARP, Frame};
 use crate::gso::VnetHeader;
@@ -182,7 +182,8 @@ fn traffic_goes_on_across_a_rekey() {
         if n % 100 == 50 {
             let now = pair.now;
             let mut outbox = crate::outbox::Outbox::default();
-            pair.ends[0].engine.gateways[0].initiate(now, &mut outbox);
+            let engine = &mut pair.ends[0].engine;
+            engine.gateways[0].initiate(&engine.identity, now, &mut outbox);
             let from = pair.ends[0].address;
             pair.arrive(1, from, 0, outbox.underlay_bytes());
         }
@@ -322,10 +323,7 @@ fn arp_of_a_linux_end_is_answered_for_our_vpc_only() {
     };
     let answers = ask(&mut pair, A.octets());
     assert_eq!(answers.len(), 1);
-    let mut plain = vec![0; 2000];
-    let session = &mut pair.ends[1].engine.gateways[0].session;
-    let opened = session.open(&answers[0].bytes, &mut plain);
-    assert!(matches!(opened, crate::session::Opened::Packet(_)));
+    let plain = open(&pair, 1, &answers[0].bytes);
     let reply = Frame::parse(&plain).unwrap();
     assert_eq!((reply.ethertype, reply.source_mac), (ETHERTYPE_ARP, ours));
     assert_eq!(

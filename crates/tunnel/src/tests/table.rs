@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use crate::engine::{Engine, EngineDesired};
 use crate::outbox::Outbox;
-use crate::testing::udp_packet;
+use crate::testing::{engine_options, udp_packet};
 
 const BLOCKS: [&str; 4] = ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.1.0.0/16"];
 
@@ -172,7 +172,7 @@ proptest! {
     #[test]
     fn a_packet_passes_exactly_when_the_rules_say_so(world in world()) {
         let now = Instant::now();
-        let mut engine = Engine::new(&[7; 32], None, 1, now);
+        let mut engine = Engine::new(&engine_options(0, 1), now);
         let slice = Arc::new(world.slice());
         let devices: BTreeSet<_> = slice.vpcs.keys().copied().collect();
         let desired = EngineDesired { slice, endpoints: BTreeMap::new(), devices };
@@ -188,8 +188,8 @@ proptest! {
                 let mut frame = vec![0; 10];
                 frame.extend(udp_packet(source, destination, 1, 2, b"x"));
                 engine.from_tun(vpc_id(from), &mut frame, later, &mut outbox);
-                engine.flush(&mut outbox);
-                let got: Vec<_> = outbox.deliveries.iter().map(|delivery| delivery.vpc).collect();
+                let deliveries = outbox.deliveries().iter();
+                let got: Vec<_> = deliveries.map(|(delivery, _)| delivery.vpc).collect();
                 let expected: Vec<_> = world
                     .receiver(from, source, destination)
                     .into_iter()

@@ -130,6 +130,7 @@ impl Bed {
                 private_key: keys[index],
                 listen: vec![SocketAddr::from((any, 0))],
                 keepalive: None,
+                workers: 0,
                 on_event: Box::new(move |event| {
                     if matches!(event, TunnelEvent::ProbeCrossed { .. }) {
                         crossed.store(true, Ordering::Relaxed);
