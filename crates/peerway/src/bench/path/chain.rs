@@ -123,10 +123,7 @@ impl Chain {
 
     fn add_programs(&mut self, way: Way) -> anyhow::Result<()> {
         let name = way.program().context("the way has a program")?;
-        let folder = self.folder.name();
-        let tag = folder.rsplit('-').next().unwrap_or(folder);
-        // The control socket is a file that all namespaces share, so each device has a name of its own.
-        let devices = [0, 1].map(|side| format!("pw{tag}{side}"));
+        let devices = program::devices(self.folder.name());
         for (router, device) in self.routers.iter().zip(&devices) {
             let mut arguments: Vec<String> = program::arguments(way)
                 .iter()

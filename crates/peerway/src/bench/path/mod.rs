@@ -55,6 +55,7 @@ pub async fn run(args: BenchPathArgs) -> anyhow::Result<()> {
     let measured = Duration::try_from_secs_f64(args.seconds)?;
     check_privileges()?;
     for name in remove_dead().context("removing what dead runs left")? {
+        program::remove_sockets(&name);
         eprintln!("removed {name}, which a dead run had left");
     }
     let (interrupted, flag) = (stop_signal()?, Arc::new(AtomicBool::new(false)));

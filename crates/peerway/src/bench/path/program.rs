@@ -29,7 +29,7 @@ impl Program {
     pub(super) fn new(child: Child, device: &str) -> Program {
         Program {
             child: Some(child),
-            socket: PathBuf::from(format!("{SOCKETS}/{device}.sock")),
+            socket: socket_of(device),
             private_key: tunnel::generate_private_key(),
         }
     }
@@ -45,6 +45,25 @@ impl Drop for Program {
         // Some leave their socket behind.
         let _ = std::fs::remove_file(&self.socket);
     }
+}
+
+/// The devices of the two sides of a run folder's chain. The control socket is a file that all
+/// namespaces share, so each has a name of its own.
+pub(super) fn devices(folder: &str) -> [String; 2] {
+    let tag = folder.rsplit('-').next().unwrap_or(folder);
+    [0, 1].map(|side| format!("pw{tag}{side}"))
+}
+
+/// Removes the control sockets that the programs of a dead run left.
+pub(super) fn remove_sockets(folder: &str) {
+    for device in devices(folder) {
+        // Most runs left none.
+        let _ = std::fs::remove_file(socket_of(&device));
+    }
+}
+
+fn socket_of(device: &str) -> PathBuf {
+    PathBuf::from(format!("{SOCKETS}/{device}.sock"))
 }
 
 /// Whether a program is found in `PATH`.
