@@ -35,6 +35,18 @@ pub(crate) struct Arrival {
     pub(crate) content: Content,
 }
 
+impl Arrival {
+    // By session, then as sealed; others as they came.
+    fn order(&self) -> (u32, u64, usize) {
+        match self.content {
+            Content::Sealed { index, counter, .. } | Content::Opened { index, counter } => {
+                (index, counter, self.start)
+            }
+            Content::Forged | Content::Other => (0, 0, self.start),
+        }
+    }
+}
+
 /// Datagrams in the order of arrival.
 #[derive(Default)]
 pub struct Inbox {
@@ -120,8 +132,12 @@ impl Inbox {
         }
     }
 
-    /// Opens everything that a key was found for.
+    /// Opens everything that a key was found for, and puts each session's messages in the order in which
+    /// they were sealed: a sender's CPUs, and ours, may have exchanged some on their way here.
     pub fn open(&mut self) {
+        if !self.arrivals.is_sorted_by_key(Arrival::order) {
+            self.arrivals.sort_unstable_by_key(Arrival::order);
+        }
         for arrival in &mut self.arrivals {
             let Content::Sealed {
                 key,
@@ -181,5 +197,38 @@ impl Inbox {
         self.arrivals.clear();
         self.keys.clear();
         self.accepted.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::transport::{OpenKey, SEAL_OVERHEAD, SealKey};
+
+    #[test]
+    fn messages_of_a_session_are_opened_in_the_order_of_their_counters() {
+        let (seal, open) = (SealKey::new(&[1; 32], 7), Arc::new(OpenKey::new(&[1; 32])));
+        let source = SocketAddr::from(([192, 0, 2, 1], 1));
+        let mut inbox = Inbox::default();
+        for counter in [3, 0, 2, 1, 4u8] {
+            let mut message = vec![counter; SEAL_OVERHEAD + 40];
+            seal.seal(counter.into(), &mut message);
+            inbox.push_copy(source, 0, &message);
+            inbox.push_copy(source, 0, b"no message");
+        }
+        inbox.look_up(|index| (index == 7).then_some(&open));
+        inbox.open();
+        let contents: Vec<_> = (0..inbox.len())
+            .map(|at| inbox.arrival_mut(at).0.content)
+            .collect();
+        let others = contents
+            .iter()
+            .filter(|content| **content == Content::Other);
+        assert_eq!(others.count(), 5);
+        let opened = contents.iter().filter_map(|content| match content {
+            Content::Opened { counter, .. } => Some(*counter),
+            Content::Sealed { .. } | Content::Forged | Content::Other => None,
+        });
+        assert_eq!(opened.collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     }
 }

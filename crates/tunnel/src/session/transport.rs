@@ -32,7 +32,7 @@ pub struct OpenKey {
 }
 
 impl SealKey {
-    pub(super) fn new(key: &[u8; 32], receiver: u32) -> SealKey {
+    pub(crate) fn new(key: &[u8; 32], receiver: u32) -> SealKey {
         SealKey {
             key: less_safe(key),
             receiver,
@@ -56,7 +56,7 @@ impl SealKey {
 }
 
 impl OpenKey {
-    pub(super) fn new(key: &[u8; 32]) -> OpenKey {
+    pub(crate) fn new(key: &[u8; 32]) -> OpenKey {
         OpenKey {
             key: less_safe(key),
         }
