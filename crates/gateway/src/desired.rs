@@ -70,6 +70,7 @@ fn add_vpc(
     };
     kernel.vpcs.entry(id).or_insert_with(|| VpcDesired {
         cidr: vpc.cidr,
+        assistant_cidrs: vpc.assistant_cidrs.clone(),
         mtu_bytes: mtu_of(id),
         subnets: vpc
             .subnets

@@ -265,7 +265,8 @@ pub fn explain(seen: &Seen<'_>) -> Vec<Finding> {
 
 fn local_routes(seen: &Seen<'_>) -> Option<Finding> {
     let leads_there = |(destination, peering): (&model::CidrBlock, &PeeringConnectionId)| {
-        *peering == seen.peering && destination.overlaps(seen.entry.peer_cidr)
+        let mut peer_blocks = seen.entry.peer_blocks();
+        *peering == seen.peering && peer_blocks.any(|block| block.overlaps(*destination))
     };
     let subnets = seen.vpc.into_iter().flat_map(|vpc| vpc.subnets.values());
     let (with, without): (Vec<_>, Vec<_>) =

@@ -1,13 +1,13 @@
 //! The last desired slice on disk: versioned JSON that a person can read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use model::ipv6::{Ipv6Slice, SubnetIpv6, VpcIpv6};
 use model::slice::{GatewaySlice, PeerEnd, PeeringSlice, SubnetSlice, TunnelPeerSlice, VpcSlice};
-use model::{Bandwidth, Generation, Side, Vni};
+use model::{Bandwidth, CidrBlock, Generation, Side, Vni};
 use serde::{Deserialize, Serialize};
 
 /// The form that this software writes. An older gateway must not guess at a newer form.
@@ -59,6 +59,9 @@ struct TunnelPeerRecord {
 struct VpcRecord {
     legacy_id: String,
     cidr: String,
+    // Absent in records of gateways that knew no assistant blocks, as those of peers are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    assistant_cidrs: Vec<String>,
     subnets: BTreeMap<String, SubnetRecord>,
 }
 
@@ -76,6 +79,8 @@ struct PeeringRecord {
     local_vpc: String,
     peer_vpc: String,
     peer_cidr: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    peer_assistant_cidrs: Vec<String>,
     bandwidth_mbps: u32,
     peer: PeerRecord,
     peer_has_route: bool,
@@ -111,6 +116,7 @@ impl From<&GatewaySlice> for SliceRecord {
             let record = VpcRecord {
                 legacy_id: vpc.legacy_id.to_string(),
                 cidr: vpc.cidr.to_string(),
+                assistant_cidrs: texts(&vpc.assistant_cidrs),
                 subnets: vpc
                     .subnets
                     .iter()
@@ -129,6 +135,7 @@ impl From<&GatewaySlice> for SliceRecord {
                 local_vpc: entry.local_vpc.to_string(),
                 peer_vpc: entry.peer_vpc.to_string(),
                 peer_cidr: entry.peer_cidr.to_string(),
+                peer_assistant_cidrs: texts(&entry.peer_assistant_cidrs),
                 bandwidth_mbps: entry.bandwidth.mbps(),
                 peer: match entry.peer {
                     PeerEnd::Local => PeerRecord::Local,
@@ -302,6 +309,7 @@ impl TryFrom<VpcRecord> for VpcSlice {
         Ok(VpcSlice {
             legacy_id: parse(&record.legacy_id)?,
             cidr: parse(&record.cidr)?,
+            assistant_cidrs: blocks(&record.assistant_cidrs)?,
             subnets,
         })
     }
@@ -316,6 +324,7 @@ impl TryFrom<PeeringRecord> for PeeringSlice {
             local_vpc: parse(&record.local_vpc)?,
             peer_vpc: parse(&record.peer_vpc)?,
             peer_cidr: parse(&record.peer_cidr)?,
+            peer_assistant_cidrs: blocks(&record.peer_assistant_cidrs)?,
             bandwidth: Bandwidth::from_mbps(record.bandwidth_mbps),
             peer: match record.peer {
                 PeerRecord::Local => PeerEnd::Local,
@@ -325,6 +334,14 @@ impl TryFrom<PeeringRecord> for PeeringSlice {
             peer_has_route: record.peer_has_route,
         })
     }
+}
+
+fn texts(blocks: &BTreeSet<CidrBlock>) -> Vec<String> {
+    blocks.iter().map(CidrBlock::to_string).collect()
+}
+
+fn blocks(texts: &[String]) -> Result<BTreeSet<CidrBlock>, String> {
+    texts.iter().map(|text| parse(text)).collect()
 }
 
 fn parse<T: FromStr>(text: &str) -> Result<T, String>
@@ -354,6 +371,11 @@ mod tests {
         slice.ipv6.vpcs.insert(vpc, ipv6);
         let peer_cidr = "2001:db8:9::/48".parse().unwrap();
         slice.ipv6.peer_cidrs.insert(key, peer_cidr);
+        let own = slice.vpcs.get_mut(&vpc).unwrap();
+        own.assistant_cidrs.insert("172.16.0.0/16".parse().unwrap());
+        let entry = slice.peerings.get_mut(&key).unwrap();
+        let block = "192.168.0.0/16".parse().unwrap();
+        entry.peer_assistant_cidrs.insert(block);
         let text = serde_json::to_string(&SliceRecord::from(&slice)).unwrap();
         let record: SliceRecord = serde_json::from_str(&text).unwrap();
         assert_eq!(GatewaySlice::try_from(record), Ok(slice));

@@ -1,10 +1,11 @@
 //! What `status` shows, as JSON: the gateway, its server, its pairs, its peerings with why nothing
 //! passes, its attachments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use model::CidrBlock;
 use model::overlay::mac_address;
 use model::slice::{GatewaySlice, PeeringSlice};
 use serde::{Deserialize, Serialize};
@@ -147,10 +148,16 @@ pub struct PeeringView {
     pub local_vpc_legacy_id: Option<String>,
     /// The CIDR block of our VPC.
     pub local_cidr: Option<String>,
+    /// The assistant CIDR blocks of our VPC.
+    #[serde(default)]
+    pub local_assistant_cidrs: Vec<String>,
     /// The other VPC.
     pub peer_vpc: String,
     /// The CIDR block of the other VPC.
     pub peer_cidr: String,
+    /// The assistant CIDR blocks of the other VPC.
+    #[serde(default)]
+    pub peer_assistant_cidrs: Vec<String>,
     /// The gateway that carries the other VPC; absent when there is none. This one for a peering
     /// of two of its own VPCs.
     pub peer_gateway: Option<String>,
@@ -318,8 +325,10 @@ fn peering_view(
         local_vpc,
         local_vpc_legacy_id: vpc.map(|vpc| vpc.legacy_id.to_string()),
         local_cidr: vpc.map(|vpc| vpc.cidr.to_string()),
+        local_assistant_cidrs: vpc.map_or_else(Vec::new, |vpc| texts(&vpc.assistant_cidrs)),
         peer_vpc: entry.peer_vpc.to_string(),
         peer_cidr: entry.peer_cidr.to_string(),
+        peer_assistant_cidrs: texts(&entry.peer_assistant_cidrs),
         peer_gateway: peer_gateway.map(|id| id.to_string()),
         bandwidth_mbps: entry.bandwidth.mbps(),
         local_mac: mac_text(mac_address(entry.vni, key.1)),
@@ -336,6 +345,10 @@ fn peering_view(
         marked_packets: peering.marked,
         findings,
     }
+}
+
+fn texts(blocks: &BTreeSet<CidrBlock>) -> Vec<String> {
+    blocks.iter().map(CidrBlock::to_string).collect()
 }
 
 /// Drops by cause with owned names.

@@ -1,6 +1,6 @@
 //! Builders and fakes for this crate's tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use model::ipv6::Ipv6Slice;
@@ -45,6 +45,7 @@ pub(crate) fn slice(generation: u64) -> GatewaySlice {
         local_vpc: vpc_id(1),
         peer_vpc: vpc_id(9),
         peer_cidr: "10.9.0.0/16".parse().unwrap(),
+        peer_assistant_cidrs: BTreeSet::new(),
         bandwidth: Bandwidth::from_mbps(20),
         peer: PeerEnd::Gateway(peer_id()),
         peer_has_route: true,
@@ -81,6 +82,7 @@ pub(crate) fn vpc(number: u64) -> VpcSlice {
     VpcSlice {
         legacy_id: format!("gz_vpc_{number}").parse().unwrap(),
         cidr: format!("10.{number}.0.0/16").parse().unwrap(),
+        assistant_cidrs: BTreeSet::new(),
         subnets: BTreeMap::from([(subnet_id(number), subnet)]),
     }
 }

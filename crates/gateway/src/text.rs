@@ -126,6 +126,15 @@ fn pair(text: &mut String, id: &str, pair: &PairView) {
     }
 }
 
+/// The blocks of a VPC, the one that it was made with first.
+fn blocks(cidr: &str, assistant: &[String]) -> String {
+    let assistant = assistant.iter().map(String::as_str);
+    std::iter::once(cidr)
+        .chain(assistant)
+        .collect::<Vec<_>>()
+        .join(" and ")
+}
+
 fn peering(text: &mut String, view: &PeeringView) {
     let cap = match view.bandwidth_mbps {
         0 => "no cap".to_owned(),
@@ -138,8 +147,12 @@ fn peering(text: &mut String, view: &PeeringView) {
     let cidr = view.local_cidr.as_deref().unwrap_or("?");
     let _ = writeln!(
         text,
-        "\npeering {} ({}): {local} {cidr} to {} {}, {cap}",
-        view.peering, view.side, view.peer_vpc, view.peer_cidr
+        "\npeering {} ({}): {local} {} to {} {}, {cap}",
+        view.peering,
+        view.side,
+        blocks(cidr, &view.local_assistant_cidrs),
+        view.peer_vpc,
+        blocks(&view.peer_cidr, &view.peer_assistant_cidrs)
     );
     let _ = writeln!(
         text,
@@ -202,8 +215,10 @@ mod tests {
             local_vpc: "vpc-1".into(),
             local_vpc_legacy_id: None,
             local_cidr: None,
+            local_assistant_cidrs: Vec::new(),
             peer_vpc: "vpc-2".into(),
             peer_cidr: "10.2.0.0/16".into(),
+            peer_assistant_cidrs: vec!["10.8.0.0/16".into()],
             peer_gateway: None,
             bandwidth_mbps: 20,
             local_mac: String::new(),
@@ -226,6 +241,7 @@ mod tests {
             "3 no_route",
             "45 s ahead",
             "cap 20 Mbps",
+            "to vpc-2 10.2.0.0/16 and 10.8.0.0/16,",
         ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }

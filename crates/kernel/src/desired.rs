@@ -1,6 +1,6 @@
 //! What the kernel should hold: VPC namespaces with their subnets, and attachments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use model::{CidrBlock, SubnetId, VpcId};
@@ -77,6 +77,8 @@ fn check_host_address(address: Ipv4Addr, subnet: CidrBlock) -> Result<(), String
 pub struct VpcDesired {
     /// The VPC's block; what is in no subnet is unreachable.
     pub cidr: CidrBlock,
+    /// Its assistant blocks, which are like it.
+    pub assistant_cidrs: BTreeSet<CidrBlock>,
     /// The MTU of the TUN device, the bridges and the attachments.
     pub mtu_bytes: u16,
     /// Each subnet gets a bridge that holds its gateway address.

@@ -273,16 +273,16 @@ fn plan_bridge(
 
 fn routes(wanted: &VpcDesired) -> BTreeSet<RouteEntry> {
     let everywhere = CidrBlock::new(std::net::Ipv4Addr::UNSPECIFIED, 0).expect("0.0.0.0/0");
-    BTreeSet::from([
-        RouteEntry {
-            destination: everywhere,
-            action: RouteAction::Device(TUN.to_owned()),
-        },
-        RouteEntry {
-            destination: wanted.cidr,
-            action: RouteAction::Unreachable,
-        },
-    ])
+    let blocks = std::iter::once(&wanted.cidr).chain(&wanted.assistant_cidrs);
+    let unreachable = blocks.map(|block| RouteEntry {
+        destination: *block,
+        action: RouteAction::Unreachable,
+    });
+    let leaving = RouteEntry {
+        destination: everywhere,
+        action: RouteAction::Device(TUN.to_owned()),
+    };
+    unreachable.chain([leaving]).collect()
 }
 
 fn plan_attachment(changes: &mut Vec<Change>, found: &VpcObserved, port: &str, step: &AttachStep) {

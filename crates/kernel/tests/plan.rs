@@ -1,6 +1,6 @@
 //! The plan against a kernel in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use kernel::desired::{TUN, bridge_name, port_name};
@@ -25,6 +25,7 @@ fn desired() -> KernelDesired {
     };
     let vpc = VpcDesired {
         cidr: "10.1.0.0/16".parse().unwrap(),
+        assistant_cidrs: BTreeSet::new(),
         mtu_bytes: 1390,
         subnets: BTreeMap::from([(SubnetId::from_entropy(1), "10.1.1.0/24".parse().unwrap())]),
     };
@@ -40,6 +41,23 @@ fn texts(steps: &[Step]) -> Vec<String> {
         .iter()
         .map(|step| step.to_string().replace(&vpc, ""))
         .collect()
+}
+
+#[tokio::test]
+async fn what_is_in_no_subnet_of_any_block_is_unreachable() {
+    let kernel = FakeKernel::new();
+    let mut desired = desired();
+    reconcile(&kernel, &desired).await.unwrap();
+    let id = VpcId::from_entropy(1);
+    let vpc = desired.vpcs.get_mut(&id).unwrap();
+    vpc.assistant_cidrs.insert("172.16.0.0/16".parse().unwrap());
+    let added = reconcile(&kernel, &desired).await.unwrap();
+    let steps: Vec<String> = texts(&added.applied);
+    assert_eq!(steps, ["add the route 172.16.0.0/16 unreachable"]);
+    desired.vpcs.get_mut(&id).unwrap().assistant_cidrs.clear();
+    let removed = reconcile(&kernel, &desired).await.unwrap();
+    let steps: Vec<String> = texts(&removed.applied);
+    assert_eq!(steps, ["remove the route 172.16.0.0/16 unreachable"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The real kernel: namespaces that the tests make and remove. Needs root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::process::Command;
 
@@ -84,6 +84,7 @@ fn vpc(subnets: &[(u64, &str)]) -> VpcDesired {
         .map(|(id, block)| (SubnetId::from_entropy(*id), cidr(block)));
     VpcDesired {
         cidr: cidr("10.1.0.0/16"),
+        assistant_cidrs: BTreeSet::new(),
         mtu_bytes: 1390,
         subnets: subnets.collect(),
     }

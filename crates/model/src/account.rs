@@ -33,6 +33,8 @@ pub struct Quotas {
     pub peerings_per_vpc: u32,
     /// Pending requests of others to each VPC.
     pub inbox_per_vpc: u32,
+    /// Assistant CIDR blocks of each VPC.
+    pub assistant_cidrs_per_vpc: u32,
     /// Calls of each action of the API in a second, 0 for any number; `None`: what the server is
     /// configured to allow.
     pub requests_per_second: Option<u32>,
@@ -47,6 +49,7 @@ impl Default for Quotas {
             routes_per_table: 50,
             peerings_per_vpc: 10,
             inbox_per_vpc: 25,
+            assistant_cidrs_per_vpc: 5,
             requests_per_second: None,
         }
     }

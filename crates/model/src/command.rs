@@ -25,6 +25,12 @@ pub enum Command {
     VpcListAll(Region),
     /// Asks for one VPC with what it holds.
     VpcGet(VpcTarget),
+    /// Adds assistant blocks to a VPC, takes some away, or both; all or none.
+    AssistantCidrModify(AssistantCidrModify),
+    /// Asks what speaks against such a change.
+    AssistantCidrCheck(AssistantCidrModify),
+    /// Lists assistant blocks.
+    AssistantCidrList(AssistantCidrQuery),
     /// Makes subnets.
     SubnetCreate(SubnetCreate),
     /// Removes a subnet.
@@ -96,6 +102,8 @@ impl Command {
             Command::VpcList(_)
             | Command::VpcListAll(_)
             | Command::VpcGet(_)
+            | Command::AssistantCidrCheck(_)
+            | Command::AssistantCidrList(_)
             | Command::SubnetList(_)
             | Command::SubnetGet(_)
             | Command::RouteTableList(_)
@@ -111,6 +119,7 @@ impl Command {
             Command::VpcCreate(_)
             | Command::VpcDelete(_)
             | Command::VpcModify(_)
+            | Command::AssistantCidrModify(_)
             | Command::SubnetCreate(_)
             | Command::SubnetDelete(_)
             | Command::SubnetModify(_)
@@ -163,6 +172,30 @@ pub struct VpcModify {
     pub target: VpcTarget,
     /// The new name, not checked yet.
     pub name: Option<String>,
+}
+
+/// A change of a VPC's assistant blocks. No block is named twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssistantCidrModify {
+    /// The VPC.
+    pub target: VpcTarget,
+    /// The blocks that it gets.
+    pub add: Vec<CidrBlock>,
+    /// The blocks that go; an unknown one is an error.
+    pub remove: Vec<CidrBlock>,
+}
+
+/// Which assistant blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssistantCidrQuery {
+    /// Where.
+    pub region: Region,
+    /// Only those of these VPCs, unless empty; an unknown one is an error.
+    pub only: Vec<VpcId>,
+    /// Only those of VPCs that each of these admits.
+    pub filters: Vec<VpcFilter>,
+    /// The part. Blocks are in the order of their VPCs' creation, then in that of their own.
+    pub paging: Paging,
 }
 
 /// Parameters of one new subnet.
@@ -651,6 +684,8 @@ pub enum QuotaKind {
     Peerings,
     /// Peerings of each VPC, and beside them the requests of others that it has not answered yet.
     PeeringsAndRequests,
+    /// Assistant blocks of each VPC.
+    AssistantCidrs,
     /// Something that does not exist here, by the dialect's own number for it.
     Nothing(u32),
 }

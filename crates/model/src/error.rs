@@ -1,6 +1,7 @@
 //! What a use case answers when it refuses. Each dialect maps these to its own codes in one table.
 
 use crate::admission::Refusal;
+use crate::assistant::Conflict;
 use crate::id::TaskId;
 use crate::monitor::MonitorError;
 use crate::peering::TransitionError;
@@ -27,7 +28,7 @@ pub enum DomainError {
     NotInPeer {
         /// The destination.
         destination: String,
-        /// The peer's block.
+        /// The peer's blocks.
         cidr: String,
     },
     /// The subnet and the route table belong to different VPCs.
@@ -74,6 +75,18 @@ pub enum DomainError {
     /// A subnet's CIDR block is not allowed.
     #[error("invalid subnet CIDR block: {0}")]
     SubnetCidr(String),
+    /// An assistant CIDR block is not allowed.
+    #[error("invalid assistant CIDR block: {0}")]
+    AssistantCidr(String),
+    /// A block is named twice in one change of a VPC's assistant blocks.
+    #[error("assistant CIDR block {0} is named twice")]
+    AssistantCidrRepeated(String),
+    /// The VPC has no such assistant block.
+    #[error("assistant CIDR block {0} not found")]
+    AssistantCidrNotFound(String),
+    /// An assistant block conflicts with something.
+    #[error("{0}")]
+    AssistantCidrConflict(Conflict),
     /// A subnet overlaps another one.
     #[error("subnet {cidr} overlaps subnet {other}")]
     SubnetConflict {
@@ -140,6 +153,12 @@ pub enum DomainError {
     /// Too many route tables.
     #[error("a VPC may have {limit} route tables")]
     RouteTableLimit {
+        /// The quota.
+        limit: u32,
+    },
+    /// Too many assistant blocks.
+    #[error("a VPC may have {limit} assistant CIDR blocks")]
+    AssistantCidrLimit {
         /// The quota.
         limit: u32,
     },

@@ -9,6 +9,7 @@
 
 pub mod account;
 pub mod admission;
+pub mod assistant;
 pub mod cidr;
 pub mod command;
 pub mod error;

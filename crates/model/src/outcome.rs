@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::assistant::Conflict;
+use crate::cidr::CidrBlock;
 use crate::command::{QuotaKind, RouteSpec};
-use crate::id::{AppId, PeeringConnectionId, RouteTableId, SubnetId, TaskId, Uin};
+use crate::id::{AppId, PeeringConnectionId, RouteTableId, SubnetId, TaskId, Uin, VpcId};
 use crate::monitor::MonitorData;
 use crate::peering::PeeringConnection;
 use crate::region::Region;
@@ -29,6 +31,17 @@ pub enum Outcome {
     AllVpcs(Vec<VpcView>),
     /// One VPC with what it holds.
     Vpc(Box<VpcDetail>),
+    /// Assistant blocks of a VPC were added, removed or both: those that it got.
+    AssistantCidrsChanged(Vec<AssistantCidrView>),
+    /// A part of a list of assistant blocks.
+    AssistantCidrs(Page<AssistantCidrView>),
+    /// What speaks against a change of a VPC's assistant blocks.
+    AssistantCidrConflicts {
+        /// The VPC.
+        vpc: VpcId,
+        /// What it is.
+        conflicts: Vec<Conflict>,
+    },
     /// Subnets were made.
     SubnetsCreated(Vec<SubnetView>),
     /// A part of a list of subnets.
@@ -104,6 +117,8 @@ pub struct Page<T> {
 pub struct VpcView {
     /// The VPC.
     pub vpc: Vpc,
+    /// Its assistant blocks.
+    pub assistant_cidrs: Vec<AssistantCidrView>,
     /// Its subnets.
     pub subnets: u64,
     /// Its route tables.
@@ -112,6 +127,17 @@ pub struct VpcView {
     pub peerings: u64,
     /// Hosts that are attached to its subnets, as gateways last told.
     pub hosts: u64,
+}
+
+/// An assistant block with its surroundings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssistantCidrView {
+    /// The VPC.
+    pub vpc: VpcId,
+    /// The block.
+    pub cidr: CidrBlock,
+    /// The subnets in it.
+    pub subnets: Vec<SubnetView>,
 }
 
 /// A VPC with what it holds.

@@ -1,7 +1,7 @@
 //! The desired slice of one gateway: everything it has to carry and nothing else, and the change
 //! from one slice to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use crate::cidr::CidrBlock;
@@ -51,7 +51,9 @@ pub struct VpcSlice {
     pub legacy_id: LegacyVpcId,
     /// Its CIDR block.
     pub cidr: CidrBlock,
-    /// Its subnets.
+    /// Its assistant CIDR blocks.
+    pub assistant_cidrs: BTreeSet<CidrBlock>,
+    /// Its subnets, each in one of the blocks.
     pub subnets: BTreeMap<SubnetId, SubnetSlice>,
 }
 
@@ -60,7 +62,7 @@ pub struct VpcSlice {
 pub struct SubnetSlice {
     /// Its CIDR block.
     pub cidr: CidrBlock,
-    /// Destination to peering. No destination lies inside the VPC's CIDR.
+    /// Destination to peering. No destination lies inside a block of the VPC.
     pub routes: BTreeMap<CidrBlock, PeeringConnectionId>,
 }
 
@@ -75,6 +77,8 @@ pub struct PeeringSlice {
     pub peer_vpc: VpcId,
     /// The CIDR block of the other VPC.
     pub peer_cidr: CidrBlock,
+    /// The assistant CIDR blocks of the other VPC.
+    pub peer_assistant_cidrs: BTreeSet<CidrBlock>,
     /// The cap for what we send.
     pub bandwidth: Bandwidth,
     /// Who carries the other VPC.
@@ -82,6 +86,20 @@ pub struct PeeringSlice {
     /// Whether any subnet of the other VPC has a route to this peering. Forwarding does not depend
     /// on it; `status` explains with it.
     pub peer_has_route: bool,
+}
+
+impl VpcSlice {
+    /// All blocks of the VPC.
+    pub fn blocks(&self) -> impl Iterator<Item = CidrBlock> + '_ {
+        std::iter::once(self.cidr).chain(self.assistant_cidrs.iter().copied())
+    }
+}
+
+impl PeeringSlice {
+    /// All blocks of the other VPC.
+    pub fn peer_blocks(&self) -> impl Iterator<Item = CidrBlock> + '_ {
+        std::iter::once(self.peer_cidr).chain(self.peer_assistant_cidrs.iter().copied())
+    }
 }
 
 /// Who carries the other VPC of a peering.
@@ -201,6 +219,7 @@ mod tests {
     fn slice(generation: u64, vpcs: &[u64]) -> GatewaySlice {
         let vpcs = vpcs.iter().map(|number| {
             let vpc = VpcSlice {
+                assistant_cidrs: BTreeSet::new(),
                 legacy_id: LegacyVpcId {
                     region: Region::Guangzhou,
                     number: *number as u32,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::admission::blocks_of;
+use crate::cidr::CidrBlock;
 use crate::gateway::Gateway;
 use crate::id::{GatewayId, Generation};
 use crate::ipv6::Ipv6Slice;
@@ -41,6 +43,11 @@ pub fn slice_of(world: &dyn World, gateway: &Gateway, generation: Generation) ->
                 local_vpc: vpc.id,
                 peer_vpc: peering.end(side.other()).vpc,
                 peer_cidr: peering.end(side.other()).cidr,
+                peer_assistant_cidrs: world
+                    .vpc(peering.end(side.other()).vpc)
+                    .into_iter()
+                    .flat_map(|vpc| vpc.assistant_cidrs.iter().copied())
+                    .collect(),
                 bandwidth: peering.bandwidth,
                 peer,
                 peer_has_route: has_route(world, peering, side.other()),
@@ -55,7 +62,7 @@ fn vpc_slice(world: &dyn World, vpc: &Vpc) -> VpcSlice {
     let subnets = world.subnets_of(vpc.id).map(|(subnet, table)| {
         let routes = table
             .peering_routes()
-            .filter(|(destination, _)| !vpc.cidr.contains(*destination))
+            .filter(|(destination, _)| vpc.block_of(*destination).is_none())
             .collect();
         (
             subnet.id,
@@ -68,6 +75,7 @@ fn vpc_slice(world: &dyn World, vpc: &Vpc) -> VpcSlice {
     VpcSlice {
         legacy_id: vpc.legacy_id,
         cidr: vpc.cidr,
+        assistant_cidrs: vpc.assistant_cidrs.iter().copied().collect(),
         subnets: subnets.collect(),
     }
 }
@@ -103,10 +111,12 @@ fn add_tunnel_peer(
 
 /// Whether a subnet on that side has a route to the peering that leads to the other VPC.
 pub fn has_route(world: &dyn World, peering: &PeeringConnection, side: Side) -> bool {
-    let peer_cidr = peering.end(side.other()).cidr;
+    let peer_blocks = blocks_of(world, peering.end(side.other()));
+    let leads_there =
+        |destination: CidrBlock| peer_blocks.iter().any(|block| block.overlaps(destination));
     world.subnets_of(peering.end(side).vpc).any(|(_, table)| {
         table
             .peering_routes()
-            .any(|(destination, id)| id == peering.id && destination.overlaps(peer_cidr))
+            .any(|(destination, id)| id == peering.id && leads_there(destination))
     })
 }

@@ -50,6 +50,10 @@ impl World for MemoryWorld {
         Box::new(of_vpc.map(|(subnet, table)| (subnet, table)))
     }
 
+    fn route_tables_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &RouteTable> + '_> {
+        Box::new(self.subnets_of(vpc).map(|(_, table)| table))
+    }
+
     fn peerings_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &PeeringConnection> + '_> {
         Box::new(
             self.peerings
@@ -89,6 +93,7 @@ pub fn vpc(number: u32, region: Region, owner: u64, cidr: &str) -> Vpc {
         owner: Uin(owner),
         name: Name::new("test").expect("a short name"),
         cidr: cidr.parse().expect("a block"),
+        assistant_cidrs: Vec::new(),
         created_at: UnixMillis(0),
         epoch: 0,
     }

@@ -22,9 +22,12 @@ pub struct Vpc {
     pub name: Name,
     /// Its CIDR block; never changes.
     pub cidr: CidrBlock,
+    /// Its assistant CIDR blocks, which were added to it later, in that order. None overlaps
+    /// another or [`Vpc::cidr`].
+    pub assistant_cidrs: Vec<CidrBlock>,
     /// When it was made.
     pub created_at: UnixMillis,
-    /// Counts decisions about what belongs to the VPC (peerings, subnets, route tables). Every such
+    /// Counts decisions about what belongs to the VPC (blocks, peerings, subnets, route tables). Every such
     /// decision is guarded by this record and writes it, so that two competing ones cannot both
     /// commit.
     pub epoch: u64,
@@ -36,6 +39,16 @@ impl Vpc {
         self.legacy_id.region
     }
 
+    /// All its blocks, the one that it was made with first.
+    pub fn blocks(&self) -> impl Iterator<Item = CidrBlock> + '_ {
+        std::iter::once(self.cidr).chain(self.assistant_cidrs.iter().copied())
+    }
+
+    /// The block of it that holds another.
+    pub fn block_of(&self, cidr: CidrBlock) -> Option<CidrBlock> {
+        self.blocks().find(|block| block.contains(cidr))
+    }
+
     /// The same VPC one decision later.
     pub fn next_epoch(&self) -> Vpc {
         Vpc {
@@ -45,7 +58,7 @@ impl Vpc {
     }
 }
 
-/// Whether a VPC may have this block: inside 10/8, 172.16/12 or 192.168/16, mask /12 to /28.
+/// Whether a VPC may have this block, at first or later: inside 10/8, 172.16/12 or 192.168/16, mask /12 to /28.
 pub fn is_vpc_cidr(cidr: CidrBlock) -> bool {
     const PRIVATE: [&str; 3] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
     (12..=28).contains(&cidr.prefix_len())
@@ -78,9 +91,11 @@ pub struct Subnet {
     pub created_at: UnixMillis,
 }
 
-/// Whether a subnet's block has an allowed mask, /16 to /28 (or that of its VPC), and lies in the VPC.
-pub fn is_subnet_cidr(cidr: CidrBlock, vpc: CidrBlock) -> bool {
-    vpc.contains(cidr) && cidr.prefix_len() <= 28 && (cidr.prefix_len() >= 16 || cidr == vpc)
+/// Whether a subnet's block has an allowed mask, /16 to /28 (or that of the VPC's block that holds
+/// it), and lies in one block of the VPC.
+pub fn is_subnet_cidr(cidr: CidrBlock, vpc: &Vpc) -> bool {
+    vpc.block_of(cidr)
+        .is_some_and(|block| cidr.prefix_len() <= 28 && (cidr.prefix_len() >= 16 || cidr == block))
 }
 
 /// A route table of a VPC. The Local route is implied and never stored.
@@ -179,15 +194,22 @@ mod tests {
 
     #[test]
     fn subnet_blocks_lie_in_the_vpc() {
-        let vpc = "10.0.0.0/12".parse().unwrap();
+        let vpc = Vpc {
+            assistant_cidrs: vec!["172.16.0.0/20".parse().unwrap()],
+            ..crate::testing::vpc(1, Region::Guangzhou, 1, "10.0.0.0/12")
+        };
         for (text, allowed) in [
             ("10.0.0.0/12", true),
             ("10.0.0.0/13", false),
             ("10.1.0.0/16", true),
             ("10.16.0.0/16", false),
+            ("172.16.0.0/20", true),
+            ("172.16.15.240/28", true),
+            ("172.16.15.248/29", false),
+            ("172.16.0.0/19", false),
         ] {
             assert_eq!(
-                is_subnet_cidr(text.parse().unwrap(), vpc),
+                is_subnet_cidr(text.parse().unwrap(), &vpc),
                 allowed,
                 "{text}"
             );

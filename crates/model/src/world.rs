@@ -17,6 +17,8 @@ pub trait World {
     fn vpcs_in(&self, region: Region) -> Box<dyn Iterator<Item = &Vpc> + '_>;
     /// The subnets of a VPC, each with its route table.
     fn subnets_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = (&Subnet, &RouteTable)> + '_>;
+    /// The route tables of a VPC.
+    fn route_tables_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &RouteTable> + '_>;
     /// Every recorded peering that a VPC is an end of, in whatever state.
     fn peerings_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &PeeringConnection> + '_>;
     /// The pending and active peerings that a VPC is an end of: what admission looks at. There are

@@ -1,9 +1,10 @@
-//! Random lives of peerings, compared with a reference model that shares no code with admission and
+//! Random lives of peerings and of the blocks of VPCs, compared with a reference model that shares no code with admission and
 //! the state machine: blocks are ranges of numbers, and every rule is a search through a list.
 
 use std::time::Duration;
 
 use model::admission::{OverlapScope, admit_accept, admit_create, admit_enable};
+use model::assistant::Extension;
 use model::command::Reply;
 use model::peering::{Actor, PeeringEvent, Transition};
 use model::testing::{self, MemoryWorld};
@@ -31,9 +32,22 @@ const VPCS: [(u64, Region, &str); 7] = [
     (1, Region::Beijing, "10.4.0.0/16"),
 ];
 
+/// What VPCs may be extended by.
+const EXTRA: [&str; 5] = [
+    "10.2.0.0/17",
+    "10.2.192.0/18",
+    "10.4.0.0/15",
+    "10.8.0.0/16",
+    "10.8.128.0/17",
+];
+
 #[derive(Debug, Clone)]
 enum Step {
     Create(usize, usize),
+    /// A VPC gets one of the extra blocks.
+    Extend(usize, usize),
+    /// A VPC loses its last extra block.
+    Shrink(usize),
     /// An event on the n-th known peering by the owner of one of its ends.
     Act(PeeringEvent, usize, Side),
     Wait(i64),
@@ -49,6 +63,8 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         4 => (0..VPCS.len(), 0..VPCS.len()).prop_map(|(from, to)| Step::Create(from, to)),
+        2 => (0..VPCS.len(), 0..EXTRA.len()).prop_map(|(vpc, extra)| Step::Extend(vpc, extra)),
+        1 => (0..VPCS.len()).prop_map(Step::Shrink),
         5 => (event, 0..64usize, side).prop_map(|(event, n, side)| Step::Act(event, n, side)),
         1 => (1..LIFETIME_MILLIS).prop_map(Step::Wait),
     ]
@@ -101,6 +117,25 @@ impl Real {
             self.world.peerings.insert(peering.id, peering);
         }
         is_admitted
+    }
+
+    fn extend(&mut self, vpc: usize, extra: usize) -> bool {
+        let found = &self.world.vpcs[&self.vpcs[vpc].id];
+        let extension = Extension {
+            kept: found.assistant_cidrs.clone(),
+            added: vec![EXTRA[extra].parse().unwrap()],
+        };
+        let conflicts = extension.conflicts(&self.world, found, self.scope);
+        if conflicts.is_empty() {
+            let id = self.vpcs[vpc].id;
+            self.world.vpcs.get_mut(&id).unwrap().assistant_cidrs = extension.result();
+        }
+        conflicts.is_empty()
+    }
+
+    fn shrink(&mut self, vpc: usize) {
+        let id = self.vpcs[vpc].id;
+        self.world.vpcs.get_mut(&id).unwrap().assistant_cidrs.pop();
     }
 
     fn act(&mut self, event: &PeeringEvent, index: usize, side: Side, now: UnixMillis) -> bool {
@@ -158,6 +193,8 @@ impl Real {
 /// The rules once more, as plainly as possible.
 struct Reference {
     peerings: Vec<Life>,
+    /// The extra blocks of each VPC.
+    extra: Vec<Vec<usize>>,
     scope: OverlapScope,
 }
 
@@ -170,8 +207,8 @@ struct Life {
     deleted_by: Option<Side>,
 }
 
-fn range(vpc: usize) -> (u64, u64) {
-    let (address, length) = VPCS[vpc].2.split_once('/').unwrap();
+fn range(block: &str) -> (u64, u64) {
+    let (address, length) = block.split_once('/').unwrap();
     let first = address
         .split('.')
         .fold(0, |sum, part| sum * 256 + part.parse::<u64>().unwrap());
@@ -179,7 +216,7 @@ fn range(vpc: usize) -> (u64, u64) {
     (first, first + (1 << (32 - length)) - 1)
 }
 
-fn meet(one: usize, other: usize) -> bool {
+fn overlap(one: &str, other: &str) -> bool {
     let ((a, b), (c, d)) = (range(one), range(other));
     a <= d && c <= b
 }
@@ -189,26 +226,67 @@ fn owner(vpc: usize) -> u64 {
 }
 
 impl Reference {
-    fn standing(&self, vpc: usize) -> Vec<Life> {
-        let is_standing = |life: &&Life| match life.state {
-            "active" => life.from == vpc || life.to == vpc,
-            "pending" => life.from == vpc,
-            _ => false,
-        };
-        self.peerings.iter().filter(is_standing).copied().collect()
+    fn blocks(&self, vpc: usize) -> Vec<&'static str> {
+        let extra = self.extra[vpc].iter().map(|extra| EXTRA[*extra]);
+        [VPCS[vpc].2].into_iter().chain(extra).collect()
+    }
+
+    fn is_clear(&self, vpc: usize, blocks: &[&str]) -> bool {
+        let own = self.blocks(vpc);
+        !own.iter()
+            .any(|one| blocks.iter().any(|other| overlap(one, other)))
+    }
+
+    fn meet(&self, one: usize, other: usize) -> bool {
+        !self.is_clear(one, &self.blocks(other))
+    }
+
+    /// What stands at a VPC: its place in the list, the VPC at the other end, and whether it is
+    /// active.
+    fn standing(&self, vpc: usize) -> Vec<(usize, usize, bool)> {
+        let mut standing = Vec::new();
+        for (index, life) in self.peerings.iter().enumerate() {
+            let is_active = life.state == "active";
+            if life.from == vpc && (is_active || life.state == "pending") {
+                standing.push((index, life.to, is_active));
+            } else if life.to == vpc && is_active {
+                standing.push((index, life.from, true));
+            }
+        }
+        standing
+    }
+
+    fn counts(&self, one: usize, other: usize) -> bool {
+        self.scope == OverlapScope::AllPeerings || VPCS[one].1 != VPCS[other].1
+    }
+
+    /// Whether a VPC could reach these blocks of a peer, as far as its other peers go.
+    fn can_reach(&self, vpc: usize, peer: usize, blocks: &[&str], except: Option<usize>) -> bool {
+        !self.counts(vpc, peer)
+            || self.standing(vpc).into_iter().all(|(index, other, _)| {
+                Some(index) == except || !self.counts(vpc, other) || self.is_clear(other, blocks)
+            })
     }
 
     fn has_room(&self, vpc: usize, peer: usize) -> bool {
-        let counts = |one: usize, other: usize| {
-            self.scope == OverlapScope::AllPeerings || VPCS[one].1 != VPCS[other].1
-        };
-        let standing = self.standing(vpc);
-        standing.len() < PEERINGS as usize
-            && (!counts(vpc, peer)
-                || !standing.iter().any(|life| {
-                    let other = if life.from == vpc { life.to } else { life.from };
-                    counts(vpc, other) && meet(other, peer)
-                }))
+        self.standing(vpc).len() < PEERINGS as usize
+            && self.can_reach(vpc, peer, &self.blocks(peer), None)
+    }
+
+    fn extend(&mut self, vpc: usize, extra: usize) -> bool {
+        let blocks = [EXTRA[extra]];
+        let is_free = self.is_clear(vpc, &blocks)
+            && self
+                .standing(vpc)
+                .into_iter()
+                .all(|(index, peer, is_active)| {
+                    self.is_clear(peer, &blocks)
+                        && (!is_active || self.can_reach(peer, vpc, &blocks, Some(index)))
+                });
+        if is_free {
+            self.extra[vpc].push(extra);
+        }
+        is_free
     }
 
     fn is_pair_free(&self, from: usize, to: usize) -> bool {
@@ -225,7 +303,7 @@ impl Reference {
 
     fn create(&mut self, from: usize, to: usize, now: i64) -> bool {
         let is_same = owner(from) == owner(to);
-        let is_admitted = !meet(from, to)
+        let is_admitted = !self.meet(from, to)
             && self.is_pair_free(from, to)
             && self.has_room(from, to)
             && if is_same {
@@ -261,13 +339,20 @@ impl Reference {
         let is_accepter = is_same || side == Side::Accepter;
         let is_open = life.state == "pending" && now < life.deadline;
         let next = match event {
-            PeeringEvent::Accept if is_accepter && is_open && self.has_room(life.to, life.from) => {
+            PeeringEvent::Accept
+                if is_accepter
+                    && is_open
+                    && !self.meet(life.from, life.to)
+                    && self.has_room(life.to, life.from)
+                    && self.can_reach(life.from, life.to, &self.blocks(life.to), Some(index)) =>
+            {
                 "active"
             }
             PeeringEvent::Reject if is_accepter && is_open => "rejected",
             PeeringEvent::Enable
                 if is_requester
                     && life.state == "expired"
+                    && !self.meet(life.from, life.to)
                     && self.is_pair_free(life.from, life.to)
                     && self.has_room(life.from, life.to)
                     && self.has_inbox(life.to) =>
@@ -312,6 +397,7 @@ fn live(scope: OverlapScope, steps: &[Step]) -> Result<Real, TestCaseError> {
     let mut real = Real::new(scope);
     let mut reference = Reference {
         peerings: Vec::new(),
+        extra: vec![Vec::new(); VPCS.len()],
         scope,
     };
     let mut now = 0;
@@ -332,6 +418,12 @@ fn live(scope: OverlapScope, steps: &[Step]) -> Result<Real, TestCaseError> {
                     reference.act(event, index, *side, now),
                 )
             }
+            Step::Extend(vpc, extra) => (real.extend(*vpc, *extra), reference.extend(*vpc, *extra)),
+            Step::Shrink(vpc) => {
+                real.shrink(*vpc);
+                reference.extra[*vpc].pop();
+                (true, true)
+            }
             Step::Wait(millis) => {
                 now += millis;
                 real.expire(UnixMillis(now));
@@ -341,8 +433,29 @@ fn live(scope: OverlapScope, steps: &[Step]) -> Result<Real, TestCaseError> {
         };
         prop_assert_eq!(found, expected, "{:?}", step);
         prop_assert_eq!(real.states(), reference.states(), "{:?}", step);
+        no_active_overlap(&reference)?;
     }
     Ok(real)
+}
+
+/// The ends of an active peering never overlap, and neither do the active peers of a VPC.
+fn no_active_overlap(reference: &Reference) -> Result<(), TestCaseError> {
+    for vpc in 0..VPCS.len() {
+        let mut reached: Vec<usize> = Vec::new();
+        for (_, peer, is_active) in reference.standing(vpc) {
+            if !is_active {
+                continue;
+            }
+            prop_assert!(!reference.meet(vpc, peer), "{} and {}", vpc, peer);
+            if reference.counts(vpc, peer) {
+                for other in &reached {
+                    prop_assert!(!reference.meet(*other, peer), "{} at {}", peer, vpc);
+                }
+                reached.push(peer);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn scope() -> impl Strategy<Value = OverlapScope> {
@@ -394,20 +507,25 @@ proptest! {
         }
     }
 
-    /// An acceptance cannot break a rule on the requester's side, whatever happened in between.
+    /// While nobody extends its VPC, an acceptance cannot break a rule on the requester's side,
+    /// whatever else happened in between.
     #[test]
     fn what_the_requester_was_promised_holds(
         scope in scope(),
-        steps in prop::collection::vec(step(), 1..120),
+        mut steps in prop::collection::vec(step(), 1..120),
     ) {
+        steps.retain(|step| !matches!(step, Step::Extend(..)));
         let real = live(scope, &steps)?;
         for peering in real.world.peerings.values() {
             if !matches!(peering.state, PeeringState::Pending { .. }) {
                 continue;
             }
-            let mut mirrored = peering.clone();
-            std::mem::swap(&mut mirrored.requester, &mut mirrored.accepter);
-            prop_assert!(admit_accept(&real.world, &mirrored, scope).is_ok());
+            // Without what the accepter has.
+            let mut world = real.world.clone();
+            world
+                .peerings
+                .retain(|_, other| other.side_of(peering.requester.vpc).is_some());
+            prop_assert!(admit_accept(&world, peering, scope).is_ok());
         }
     }
 }

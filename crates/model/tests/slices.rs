@@ -257,6 +257,32 @@ fn a_side_has_a_route_when_one_overlaps_the_peers_block() {
 }
 
 #[test]
+fn assistant_blocks_are_a_part_of_both_vpcs() {
+    let mut world = Builder::default();
+    let gateway = world.gateway(1, GZ);
+    let (gz, sh) = (world.vpc(1, GZ, 1), world.vpc(2, SH, 1));
+    let peering = world.peering(1, &gz, &sh);
+    for (vpc, block) in [(&gz, "172.16.0.0/16"), (&sh, "172.17.0.0/16")] {
+        let vpc = world.0.vpcs.get_mut(&vpc.id).unwrap();
+        vpc.assistant_cidrs.push(block.parse().unwrap());
+    }
+    let routes = [("172.16.9.0/24", &peering), ("172.17.4.0/24", &peering)];
+    let subnet = world.subnet(1, &gz, &routes);
+    let slice = world.slice(&gateway);
+    let vpc = &slice.vpcs[&gz.id];
+    let all: Vec<_> = vpc.blocks().map(|block| block.to_string()).collect();
+    assert_eq!(all, ["10.1.0.0/16", "172.16.0.0/16"]);
+    // The route into the VPC's own block is left out.
+    let kept: Vec<_> = vpc.subnets[&subnet].routes.keys().collect();
+    assert_eq!(kept, [&"172.17.4.0/24".parse().unwrap()]);
+    let entry = &slice.peerings[&(peering.id, Side::Requester)];
+    let all: Vec<_> = entry.peer_blocks().map(|block| block.to_string()).collect();
+    assert_eq!(all, ["10.2.0.0/16", "172.17.0.0/16"]);
+    // A route to the assistant block is a route to the peer.
+    assert!(has_route(&world.0, &peering, Side::Requester));
+}
+
+#[test]
 fn a_route_to_another_peering_of_the_vpc_does_not_count() {
     let mut world = Builder::default();
     let (gz, sh, bj) = (

@@ -397,6 +397,10 @@ impl World for Catalog {
         }))
     }
 
+    fn route_tables_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &RouteTable> + '_> {
+        Box::new(Catalog::route_tables_of(self, vpc))
+    }
+
     fn peerings_of(&self, vpc: VpcId) -> Box<dyn Iterator<Item = &PeeringConnection> + '_> {
         Box::new(self.shared_peerings_of(vpc).map(Arc::as_ref))
     }

@@ -238,9 +238,8 @@ impl Engine {
     ) -> Result<(), Blame> {
         let peering = &self.peerings[position];
         let request = ArpRequest::parse(payload).filter(|request| {
-            peering.local_cidr.contains_address(request.target)
-                && (request.sender.is_unspecified()
-                    || peering.slice.peer_cidr.contains_address(request.sender))
+            peering.is_ours_ipv4(request.target)
+                && (request.sender.is_unspecified() || peering.is_peers_ipv4(request.sender))
         });
         let Some(request) = request else {
             return Err(Blame::Peering(position, Drop::UnexpectedControl));

@@ -67,7 +67,8 @@ pub(crate) struct Peering {
     pub(crate) id: PeeringConnectionId,
     pub(crate) side: Side,
     pub(crate) slice: PeeringSlice,
-    pub(crate) local_cidr: CidrBlock,
+    // The blocks of the local VPC.
+    local_blocks: Box<[CidrBlock]>,
     // Both or none: without IPv6 at either side it carries none.
     pub(crate) ipv6: Option<Ipv6Ends>,
     // Position of the gateway that carries the peer VPC.
@@ -270,7 +271,7 @@ impl Engine {
                 peering.prober = Prober::new(now, self.next_probe_seed());
             }
             peering.slice = wanted.clone();
-            peering.local_cidr = local.cidr;
+            peering.local_blocks = local.blocks().collect();
             peering.ipv6 = ipv6_ends(slice, (*id, *side), wanted.local_vpc);
             peering.gateway = match wanted.peer {
                 PeerEnd::Gateway(gateway) => self.gateway_by_id.get(&gateway).copied(),
@@ -311,7 +312,7 @@ impl Engine {
             id,
             side,
             slice: slice.clone(),
-            local_cidr: slice.peer_cidr,
+            local_blocks: Box::default(),
             ipv6: None,
             gateway: None,
             other: None,
@@ -571,15 +572,25 @@ impl Peering {
     /// Whether an address lies in the peer VPC. `None` for IPv6 without IPv6.
     pub(crate) fn is_peers(&self, address: IpAddr) -> Option<bool> {
         match address {
-            IpAddr::V4(address) => Some(self.slice.peer_cidr.contains_address(address)),
+            IpAddr::V4(address) => Some(self.is_peers_ipv4(address)),
             IpAddr::V6(address) => Some(self.ipv6?.peer.contains_address(address)),
         }
+    }
+
+    pub(crate) fn is_peers_ipv4(&self, address: Ipv4Addr) -> bool {
+        let mut blocks = self.slice.peer_blocks();
+        blocks.any(|block| block.contains_address(address))
+    }
+
+    pub(crate) fn is_ours_ipv4(&self, address: Ipv4Addr) -> bool {
+        let mut blocks = self.local_blocks.iter();
+        blocks.any(|block| block.contains_address(address))
     }
 
     /// Whether an address lies in our VPC. `None` for IPv6 without IPv6.
     pub(crate) fn is_ours(&self, address: IpAddr) -> Option<bool> {
         match address {
-            IpAddr::V4(address) => Some(self.local_cidr.contains_address(address)),
+            IpAddr::V4(address) => Some(self.is_ours_ipv4(address)),
             IpAddr::V6(address) => Some(self.ipv6?.local.contains_address(address)),
         }
     }

@@ -6,9 +6,9 @@
 use std::net::IpAddr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use model::PeeringConnectionId;
 use model::ipv6::VpcIpv6;
 use model::slice::VpcSlice;
+use model::{CidrBlock, PeeringConnectionId};
 use prefix_trie::{Prefix, PrefixMap};
 
 use crate::counters::Drop;
@@ -22,7 +22,8 @@ pub struct VpcTable {
 
 // The part of one IP version.
 struct Table<P> {
-    cidr: P,
+    // Rarely more than one.
+    blocks: Box<[P]>,
     subnets: PrefixMap<P, Subnet<P>>,
 }
 
@@ -47,7 +48,7 @@ impl VpcTable {
         });
         VpcTable {
             ipv4: Table {
-                cidr: vpc.cidr.net(),
+                blocks: vpc.blocks().map(CidrBlock::net).collect(),
                 subnets: subnets.collect(),
             },
             ipv6: ipv6.map(Table::of_ipv6),
@@ -96,11 +97,11 @@ impl VpcTable {
     /// Whether an address lies in the VPC.
     pub fn contains(&self, host: IpAddr) -> bool {
         match host {
-            IpAddr::V4(host) => self.ipv4.cidr.contains(&host),
+            IpAddr::V4(host) => self.ipv4.holds(&host.into()),
             IpAddr::V6(host) => self
                 .ipv6
                 .as_ref()
-                .is_some_and(|table| table.cidr.contains(&host)),
+                .is_some_and(|table| table.holds(&host.into())),
         }
     }
 }
@@ -119,7 +120,7 @@ impl Table<Ipv6Net> {
             (subnet.cidr.net(), subnet_table)
         });
         Table {
-            cidr: vpc.cidr.net(),
+            blocks: Box::new([vpc.cidr.net()]),
             subnets: subnets.collect(),
         }
     }
@@ -133,18 +134,22 @@ impl<P: Prefix + Copy> Table<P> {
         destination: P,
         subject: Option<P>,
     ) -> Result<PeeringConnectionId, Drop> {
-        if !self.cidr.contains(&source) {
+        if !self.holds(&source) {
             return Err(Drop::NoSubnet);
         }
         let about = subject.and_then(|host| self.subnets.get_lpm(&host));
         let (_, subnet) = about
             .or_else(|| self.subnets.get_lpm(&source))
             .ok_or(Drop::NoSubnet)?;
-        if self.cidr.contains(&destination) {
+        if self.holds(&destination) {
             return Err(Drop::InsideVpc);
         }
         let route = subnet.routes.get_lpm(&destination);
         route.map(|(_, peering)| *peering).ok_or(Drop::NoRoute)
+    }
+
+    fn holds(&self, host: &P) -> bool {
+        self.blocks.iter().any(|block| block.contains(host))
     }
 
     fn gateway_address(&self, host: P) -> Option<IpAddr> {
@@ -202,6 +207,29 @@ mod tests {
             table.gateway_address([10, 1, 0, 77].into()),
             Some([10, 1, 0, 1].into())
         );
+    }
+
+    #[test]
+    fn an_assistant_block_is_a_part_of_the_vpc() {
+        let mut vpc = vpc_slice("10.1.0.0/16", &["10.1.0.0/24", "172.16.0.0/24"]);
+        vpc.assistant_cidrs.insert(block("172.16.0.0/16"));
+        for subnet in vpc.subnets.values_mut() {
+            subnet.routes.insert(block("0.0.0.0/0"), peering_id(1));
+        }
+        let table = VpcTable::new(&vpc, None);
+        let (main, assistant) = ([10, 1, 0, 9], [172, 16, 0, 9]);
+        assert_eq!(route(&table, assistant, [10, 2, 0, 1]), Ok(peering_id(1)));
+        assert_eq!(route(&table, main, [172, 16, 7, 1]), Err(Drop::InsideVpc));
+        assert_eq!(
+            route(&table, assistant, [10, 1, 7, 1]),
+            Err(Drop::InsideVpc)
+        );
+        assert_eq!(
+            route(&table, [172, 16, 7, 9], [10, 2, 0, 1]),
+            Err(Drop::NoSubnet)
+        );
+        assert!(table.contains([172, 16, 255, 1].into()));
+        assert!(!table.contains([172, 17, 0, 1].into()));
     }
 
     #[test]

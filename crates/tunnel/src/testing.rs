@@ -3,7 +3,7 @@
 mod memory;
 mod pair;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use model::id::LegacyVpcId;
@@ -49,6 +49,7 @@ pub fn vpc_slice(cidr: &str, subnets: &[&str]) -> VpcSlice {
             number: 1,
         },
         cidr: block(cidr),
+        assistant_cidrs: BTreeSet::new(),
         subnets: subnets.collect(),
     }
 }

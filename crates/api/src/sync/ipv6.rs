@@ -62,6 +62,7 @@ fn encode_vpc(id: VpcId, vpc: &VpcIpv6) -> proto::Vpc {
         legacy_id: String::new(),
         cidr: vpc.cidr.to_string(),
         subnets: subnets.collect(),
+        assistant_cidrs: Vec::new(),
     }
 }
 

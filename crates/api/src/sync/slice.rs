@@ -1,12 +1,14 @@
 //! The slice of a gateway and its changes, from and to the wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::ipv6::Ipv6Slice;
 use model::slice::{
     GatewaySlice, PeerEnd, PeeringSlice, SliceChange, SubnetSlice, TunnelPeerSlice, VpcSlice,
 };
-use model::{Bandwidth, CidrBlock, GatewayId, Generation, PeeringConnectionId, Side, VpcId};
+use model::{
+    Bandwidth, CidrBlock, GatewayId, Generation, PeeringConnectionId, Side, SubnetId, VpcId,
+};
 
 use super::convert::{
     FieldError, Problem, check_endpoint, convert, endpoint, parse, public_key, required,
@@ -45,8 +47,8 @@ pub fn encode_snapshot(slice: &GatewaySlice) -> proto::GatewaySlice {
 /// Checks a whole slice from the wire.
 ///
 /// # Errors
-/// [`FieldError`] for the first field that is malformed, an entry that appears twice, a subnet
-/// outside its VPC, and a route into its own VPC. References between entries are not checked: a
+/// [`FieldError`] for the first field that is malformed, an entry that appears twice, blocks of a VPC
+/// that overlap, a subnet outside its block, and a route into its own VPC. References between entries are not checked: a
 /// change alone could not be.
 pub fn decode_snapshot(wire: proto::GatewaySlice) -> Result<GatewaySlice, FieldError> {
     Ok(GatewaySlice {
@@ -151,7 +153,33 @@ fn decode_tunnel_peer(wire: proto::TunnelPeer) -> Result<(GatewayId, TunnelPeerS
 }
 
 fn encode_vpc(id: VpcId, vpc: &VpcSlice) -> proto::Vpc {
-    let subnets = vpc.subnets.iter().map(|(id, subnet)| proto::Subnet {
+    let assistant = |cidr: CidrBlock| {
+        let blocks = vpc.assistant_cidrs.iter();
+        blocks.copied().find(|block| block.contains(cidr))
+    };
+    let in_block = |block: Option<CidrBlock>| {
+        let subnets = vpc.subnets.iter();
+        let of_block = subnets.filter(move |(_, subnet)| assistant(subnet.cidr) == block);
+        of_block.map(encode_subnet).collect()
+    };
+    proto::Vpc {
+        vpc_id: id.to_string(),
+        legacy_id: vpc.legacy_id.to_string(),
+        cidr: vpc.cidr.to_string(),
+        subnets: in_block(None),
+        assistant_cidrs: vpc
+            .assistant_cidrs
+            .iter()
+            .map(|cidr| proto::AssistantCidr {
+                cidr: cidr.to_string(),
+                subnets: in_block(Some(*cidr)),
+            })
+            .collect(),
+    }
+}
+
+fn encode_subnet((id, subnet): (&SubnetId, &SubnetSlice)) -> proto::Subnet {
+    proto::Subnet {
         subnet_id: id.to_string(),
         cidr: subnet.cidr.to_string(),
         routes: subnet
@@ -162,39 +190,56 @@ fn encode_vpc(id: VpcId, vpc: &VpcSlice) -> proto::Vpc {
                 peering_id: peering.to_string(),
             })
             .collect(),
-    });
-    proto::Vpc {
-        vpc_id: id.to_string(),
-        legacy_id: vpc.legacy_id.to_string(),
-        cidr: vpc.cidr.to_string(),
-        subnets: subnets.collect(),
     }
 }
 
 fn decode_vpc(wire: proto::Vpc) -> Result<(VpcId, VpcSlice), FieldError> {
     let cidr: CidrBlock = parse("cidr", &wire.cidr)?;
-    let subnets = decode_entries("subnets", wire.subnets, |wire: proto::Subnet| {
-        let subnet = decode_subnet(&wire, cidr)?;
+    let mut blocks = vec![cidr];
+    let mut subnets = vec![(cidr, wire.subnets)];
+    for assistant in wire.assistant_cidrs {
+        let block: CidrBlock =
+            parse("cidr", &assistant.cidr).map_err(|error| error.within("assistant_cidrs"))?;
+        if let Some(other) = blocks.iter().find(|other| other.overlaps(block)) {
+            let problem = Problem::Contradiction(format!("{block} overlaps {other} of its VPC"));
+            return Err(FieldError::new("cidr", problem).within("assistant_cidrs"));
+        }
+        blocks.push(block);
+        subnets.push((block, assistant.subnets));
+    }
+    let subnets = subnets.into_iter().flat_map(|(block, subnets)| {
+        let of_block = subnets.into_iter();
+        of_block.map(move |subnet| (block, subnet))
+    });
+    let subnets = decode_entries("subnets", subnets.collect(), |(block, wire)| {
+        let subnet = decode_subnet(&wire, block, &blocks)?;
         Ok((parse("subnet_id", &wire.subnet_id)?, subnet))
     })?;
     let vpc = VpcSlice {
         legacy_id: parse("legacy_id", &wire.legacy_id)?,
         cidr,
+        assistant_cidrs: blocks.into_iter().skip(1).collect(),
         subnets,
     };
     Ok((parse("vpc_id", &wire.vpc_id)?, vpc))
 }
 
-fn decode_subnet(wire: &proto::Subnet, vpc: CidrBlock) -> Result<SubnetSlice, FieldError> {
+/// A subnet in one of the blocks of its VPC.
+fn decode_subnet(
+    wire: &proto::Subnet,
+    block: CidrBlock,
+    vpc: &[CidrBlock],
+) -> Result<SubnetSlice, FieldError> {
     let cidr: CidrBlock = parse("cidr", &wire.cidr)?;
-    if !vpc.contains(cidr) {
-        let problem = Problem::Contradiction(format!("{cidr} is outside its VPC {vpc}"));
+    if !block.contains(cidr) {
+        let problem = Problem::Contradiction(format!("{cidr} is outside its block {block}"));
         return Err(FieldError::new("cidr", problem));
     }
     let routes = decode_entries("routes", wire.routes.clone(), |wire: proto::Route| {
         let destination: CidrBlock = parse("destination", &wire.destination)?;
-        if vpc.contains(destination) {
-            let problem = Problem::Contradiction(format!("{destination} is inside its VPC {vpc}"));
+        if let Some(block) = vpc.iter().find(|block| block.contains(destination)) {
+            let problem =
+                Problem::Contradiction(format!("{destination} is inside {block} of its VPC"));
             return Err(FieldError::new("destination", problem));
         }
         Ok((destination, parse("peering_id", &wire.peering_id)?))
@@ -211,6 +256,11 @@ fn encode_peering(key: PeeringKey, peering: &PeeringSlice) -> proto::Peering {
         local_vpc: peering.local_vpc.to_string(),
         peer_vpc: peering.peer_vpc.to_string(),
         peer_cidr: peering.peer_cidr.to_string(),
+        peer_assistant_cidrs: peering
+            .peer_assistant_cidrs
+            .iter()
+            .map(CidrBlock::to_string)
+            .collect(),
         bandwidth_mbps: peering.bandwidth.mbps(),
         peer_has_route: peering.peer_has_route,
         peer_end: Some(match peering.peer {
@@ -230,6 +280,11 @@ fn decode_peering(wire: proto::Peering) -> Result<(PeeringKey, PeeringSlice), Fi
         local_vpc: parse("local_vpc", &wire.local_vpc)?,
         peer_vpc: parse("peer_vpc", &wire.peer_vpc)?,
         peer_cidr: parse("peer_cidr", &wire.peer_cidr)?,
+        peer_assistant_cidrs: wire
+            .peer_assistant_cidrs
+            .iter()
+            .map(|cidr| parse("peer_assistant_cidrs", cidr))
+            .collect::<Result<BTreeSet<CidrBlock>, _>>()?,
         bandwidth: Bandwidth::from_mbps(wire.bandwidth_mbps),
         peer: match required("peer_end", wire.peer_end)? {
             Wire::Local(proto::Nothing {}) => PeerEnd::Local,

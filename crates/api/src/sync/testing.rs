@@ -1,6 +1,6 @@
 //! Generators of slices and reports for the round-trip properties.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use model::ipv6::{Ipv6Block, Ipv6Slice, SubnetIpv6, VpcIpv6};
@@ -9,7 +9,7 @@ use model::{
     Bandwidth, CidrBlock, GatewayId, Generation, LegacyVpcId, PeeringConnectionId, PublicKey,
     Region, Side, SubnetId, Vni, VpcId,
 };
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -70,13 +70,18 @@ fn vpc() -> impl Strategy<Value = VpcSlice> {
     let routes = btree_map(cidr(), peering_id(), 0..4);
     let subnets = vec((any::<u32>(), 0u8..=12, routes), 0..4);
     (region(), any::<u32>(), 0u8..=255, subnets).prop_map(|(region, number, octet, subnets)| {
-        let cidr = CidrBlock::new(Ipv4Addr::new(10, octet, 0, 0), 16).unwrap();
+        let block = |first| CidrBlock::new(Ipv4Addr::new(first, octet, 0, 0), 16).unwrap();
+        let cidr = block(10);
+        let assistant_cidrs: BTreeSet<CidrBlock> = (1..=octet % 3).map(block).collect();
+        let blocks: Vec<CidrBlock> = [cidr].iter().chain(&assistant_cidrs).copied().collect();
         let subnets = subnets.into_iter().enumerate();
         let subnets = subnets.map(|(index, (host, longer, routes))| {
-            let address = u32::from(cidr.network()) | (host & 0xffff);
+            let block = blocks[index % blocks.len()];
+            let address = u32::from(block.network()) | (host & 0xffff);
+            let is_outside = |destination| !blocks.iter().any(|own| own.contains(destination));
             let outside = routes
                 .into_iter()
-                .filter(|(destination, _)| !cidr.contains(*destination));
+                .filter(|(destination, _)| is_outside(*destination));
             let subnet = SubnetSlice {
                 cidr: CidrBlock::new(address.into(), 16 + longer).unwrap(),
                 routes: outside.collect(),
@@ -86,6 +91,7 @@ fn vpc() -> impl Strategy<Value = VpcSlice> {
         VpcSlice {
             legacy_id: LegacyVpcId { region, number },
             cidr,
+            assistant_cidrs: assistant_cidrs.clone(),
             subnets: subnets.collect(),
         }
     })
@@ -97,13 +103,15 @@ fn peering() -> impl Strategy<Value = PeeringSlice> {
         gateway_id().prop_map(PeerEnd::Gateway),
         Just(PeerEnd::Absent),
     ];
-    let ends = (vpc_id(), vpc_id(), cidr(), peer);
+    let cidrs = (cidr(), btree_set(cidr(), 0..3));
+    let ends = (vpc_id(), vpc_id(), cidrs, peer);
     (vni(), ends, any::<u32>(), any::<bool>()).prop_map(
-        |(vni, (local_vpc, peer_vpc, peer_cidr, peer), mbps, peer_has_route)| PeeringSlice {
+        |(vni, (local_vpc, peer_vpc, cidrs, peer), mbps, peer_has_route)| PeeringSlice {
             vni,
             local_vpc,
             peer_vpc,
-            peer_cidr,
+            peer_cidr: cidrs.0,
+            peer_assistant_cidrs: cidrs.1,
             bandwidth: Bandwidth::from_mbps(mbps),
             peer,
             peer_has_route,
@@ -235,6 +243,7 @@ pub(super) fn sample() -> GatewaySlice {
     let vpc = VpcSlice {
         legacy_id: "gz_vpc_226".parse().unwrap(),
         cidr: "10.0.0.0/16".parse().unwrap(),
+        assistant_cidrs: BTreeSet::new(),
         subnets: BTreeMap::from([(SubnetId::from_entropy(1), subnet)]),
     };
     let tunnel_peer = TunnelPeerSlice {
@@ -248,6 +257,7 @@ pub(super) fn sample() -> GatewaySlice {
         local_vpc,
         peer_vpc,
         peer_cidr: "10.1.0.0/16".parse().unwrap(),
+        peer_assistant_cidrs: BTreeSet::new(),
         bandwidth: Bandwidth::from_mbps(20),
         peer: PeerEnd::Gateway(peer),
         peer_has_route: true,

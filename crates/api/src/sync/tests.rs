@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::ipv6::{Ipv6Slice, SubnetIpv6, VpcIpv6};
-use model::slice::GatewaySlice;
+use model::slice::{GatewaySlice, SubnetSlice};
 use model::{Generation, PeeringConnectionId, PublicKey, Region, SubnetId, VpcId};
 use proptest::prelude::*;
 use prost::Message as _;
@@ -55,6 +55,27 @@ fn damaged_snapshots_are_refused_by_field() {
         ("vpcs.subnets.routes.peering_id", |s| {
             s.vpcs[0].subnets[0].routes[0].peering_id = "pcx".into();
         }),
+        ("vpcs.assistant_cidrs.cidr", |s| {
+            s.vpcs[0].assistant_cidrs = assistants(&["172.16.0.0"]);
+        }),
+        ("vpcs.assistant_cidrs.cidr", |s| {
+            s.vpcs[0].assistant_cidrs = assistants(&["172.16.0.0/16", "172.16.4.0/24"]);
+        }),
+        ("vpcs.assistant_cidrs.cidr", |s| {
+            s.vpcs[0].assistant_cidrs = assistants(&["10.0.4.0/24"]);
+        }),
+        // In a block of the VPC, but not in the one that it is listed under.
+        ("vpcs.subnets.cidr", |s| {
+            s.vpcs[0].assistant_cidrs = assistants(&["172.16.0.0/16"]);
+            s.vpcs[0].subnets[0].cidr = "172.16.1.0/24".into();
+        }),
+        ("vpcs.subnets.routes.destination", |s| {
+            s.vpcs[0].assistant_cidrs = assistants(&["172.16.0.0/16"]);
+            s.vpcs[0].subnets[0].routes[0].destination = "172.16.3.0/24".into();
+        }),
+        ("peerings.peer_assistant_cidrs", |s| {
+            s.peerings[0].peer_assistant_cidrs = vec!["172.16.0.1/16".into()];
+        }),
         ("peerings.key", |s| s.peerings[0].key = None),
         ("peerings.key.side", |s| {
             s.peerings[0].key.as_mut().unwrap().side = 0;
@@ -70,6 +91,40 @@ fn damaged_snapshots_are_refused_by_field() {
         let error = decode_snapshot(wire).unwrap_err();
         assert_eq!(error.field, *field, "{error}");
     }
+}
+
+fn assistants(cidrs: &[&str]) -> Vec<proto::AssistantCidr> {
+    let assistant = |cidr: &&str| proto::AssistantCidr {
+        cidr: (*cidr).to_owned(),
+        subnets: Vec::new(),
+    };
+    cidrs.iter().map(assistant).collect()
+}
+
+/// A slice of a VPC with a subnet in an assistant block, whose peer has one too.
+fn with_assistants() -> GatewaySlice {
+    let mut slice = sample();
+    let vpc = slice.vpcs.values_mut().next().unwrap();
+    vpc.assistant_cidrs.insert("172.16.0.0/16".parse().unwrap());
+    let subnet = SubnetSlice {
+        cidr: "172.16.1.0/24".parse().unwrap(),
+        routes: vpc.subnets.values().next().unwrap().routes.clone(),
+    };
+    vpc.subnets.insert(SubnetId::from_entropy(9), subnet);
+    let peering = slice.peerings.values_mut().next().unwrap();
+    let block = "192.168.0.0/16".parse().unwrap();
+    peering.peer_assistant_cidrs.insert(block);
+    slice
+}
+
+#[test]
+fn a_gateway_that_knows_no_assistant_blocks_gets_a_slice_without_them() {
+    let mut wire = encode_snapshot(&with_assistants());
+    assert_eq!(decode_snapshot(wire.clone()), Ok(with_assistants()));
+    // What such a gateway reads: unknown fields are left out.
+    wire.vpcs[0].assistant_cidrs.clear();
+    wire.peerings[0].peer_assistant_cidrs.clear();
+    assert_eq!(decode_snapshot(wire), Ok(sample()));
 }
 
 #[test]

@@ -161,7 +161,12 @@ fn domain_code(error: &DomainError) -> (i32, &'static str) {
         DomainError::SubnetNameTaken(_) => (4000, "InvalidSubnetName"),
         DomainError::RouteTableName(_) => (4000, "InvalidRouteTableName"),
         DomainError::RouteDescription(_) => (4000, "InvalidParameter"),
-        DomainError::VpcCidr(_) => (4000, "InvalidVpcCidr"),
+        DomainError::VpcCidr(_)
+        | DomainError::AssistantCidr(_)
+        | DomainError::AssistantCidrRepeated(_)
+        | DomainError::AssistantCidrNotFound(_)
+        | DomainError::AssistantCidrConflict(_)
+        | DomainError::AssistantCidrLimit { .. } => (4000, "InvalidVpcCidr"),
         DomainError::SubnetCidr(_) => (4000, "InvalidSubnetCidr"),
         DomainError::SubnetConflict { .. } => (4000, "InvalidSubnet.Conflict"),
         DomainError::Destination(_) | DomainError::NotInPeer { .. } => {
@@ -180,7 +185,10 @@ fn domain_code(error: &DomainError) -> (i32, &'static str) {
         DomainError::RouteTableLimit { .. } => (4000, "RouteTableLimitExceeded"),
         DomainError::RouteLimit { .. } => (4000, "RouteLimitExceeded"),
         DomainError::Admission(
-            Refusal::EndsOverlap { .. } | Refusal::PairExists { .. } | Refusal::PeersOverlap { .. },
+            Refusal::EndsOverlap { .. }
+            | Refusal::PairExists { .. }
+            | Refusal::PeersOverlap { .. }
+            | Refusal::OverlapBeyond { .. },
         ) => (4000, "PeeringConnectionVpcConflict"),
         DomainError::Admission(Refusal::Limit { .. } | Refusal::InboxFull { .. }) => {
             (4000, "PeeringConnectionLimitExceeded")

@@ -231,6 +231,7 @@ impl Seeder {
             owner: uin(account),
             name: Name::new(&format!("bench-{number}"))?,
             cidr: cidr(second)?,
+            assistant_cidrs: Vec::new(),
             created_at: self.now,
             epoch: 0,
         };

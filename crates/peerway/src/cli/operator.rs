@@ -251,6 +251,9 @@ pub struct QuotaArgs {
     /// Pending requests of others to each VPC.
     #[arg(long, value_name = "COUNT")]
     pub inbox_per_vpc: Option<u32>,
+    /// Assistant CIDR blocks of each VPC.
+    #[arg(long, value_name = "COUNT")]
+    pub assistant_cidrs_per_vpc: Option<u32>,
     /// Calls of each action of the API in a second; 0 for any number, `default` for as many as the
     /// server's --rate-limit says.
     #[arg(long, value_name = "COUNT", value_parser = rate)]

@@ -5,6 +5,7 @@
 //! when they are run without it.
 
 mod api_path;
+mod assistant;
 mod confidentiality;
 mod harness;
 mod isolation;

@@ -1,5 +1,8 @@
 //! A gateway's desired slice as JSON, for people.
 
+use std::collections::BTreeSet;
+
+use model::CidrBlock;
 use model::slice::{GatewaySlice, PeerEnd, PeeringSlice, SubnetSlice, VpcSlice};
 use serde_json::{Map, Value, json};
 
@@ -41,8 +44,13 @@ fn dump_vpc(vpc: &VpcSlice) -> Value {
     json!({
         "legacy_id": vpc.legacy_id.to_string(),
         "cidr": vpc.cidr.to_string(),
+        "assistant_cidrs": texts(&vpc.assistant_cidrs),
         "subnets": subnets.collect::<Map<_, _>>(),
     })
+}
+
+fn texts(blocks: &BTreeSet<CidrBlock>) -> Vec<String> {
+    blocks.iter().map(CidrBlock::to_string).collect()
 }
 
 fn dump_subnet(subnet: &SubnetSlice) -> Value {
@@ -67,6 +75,7 @@ fn dump_peering(peering: &PeeringSlice) -> Value {
         "local_vpc": peering.local_vpc.to_string(),
         "peer_vpc": peering.peer_vpc.to_string(),
         "peer_cidr": peering.peer_cidr.to_string(),
+        "peer_assistant_cidrs": texts(&peering.peer_assistant_cidrs),
         "bandwidth_mbps": peering.bandwidth.mbps(),
         "peer": peer,
         "peer_has_route": peering.peer_has_route,

@@ -142,6 +142,7 @@ impl<'a> Named<'a> {
             Command::VpcList(query) => self.all(query.region),
             Command::VpcListAll(region) => self.all(*region),
             Command::QuotaList(query) => self.all(query.region),
+            Command::AssistantCidrList(query) => self.all(query.region),
             Command::SubnetList(query) => self.all(query.region),
             Command::RouteTableList(query) => self.all(query.region),
             Command::RouteList(query) => self.all(query.region),
@@ -159,6 +160,9 @@ impl<'a> Named<'a> {
                 self.vpc(target.region, target.vpc);
             }
             Command::VpcModify(ask) => self.vpc(ask.target.region, ask.target.vpc),
+            Command::AssistantCidrModify(ask) | Command::AssistantCidrCheck(ask) => {
+                self.vpc(ask.target.region, ask.target.vpc);
+            }
             Command::SubnetCreate(ask) => {
                 self.vpc(ask.region, ask.vpc);
                 self.any(ask.region, "subnet");

@@ -7,16 +7,17 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use model::command::{
-    AccountQuery, Direction, NetworkKind, Order, Paging, PeeringQuery, PeeringStateFilter,
-    QuotaKind, QuotaQuery, Reply, RouteQuery, RouteTableQuery, SubnetQuery, SubnetTarget, VpcQuery,
-    VpcTarget,
+    AccountQuery, AssistantCidrQuery, Direction, NetworkKind, Order, Paging, PeeringQuery,
+    PeeringStateFilter, QuotaKind, QuotaQuery, Reply, RouteQuery, RouteTableQuery, SubnetQuery,
+    SubnetTarget, VpcQuery, VpcTarget,
 };
 use model::outcome::{
-    AccountView, Page, PeeringView, RouteTableView, RouteView, SubnetView, VpcDetail, VpcView,
+    AccountView, AssistantCidrView, Page, PeeringView, RouteTableView, RouteView, SubnetView,
+    VpcDetail, VpcView,
 };
 use model::{
-    DomainError, Outcome, PeeringConnection, PeeringState, Region, Route, RouteTable, TaskId, Uin,
-    UnixMillis, Vpc, VpcRef, World,
+    CidrBlock, DomainError, Outcome, PeeringConnection, PeeringState, Region, Route, RouteTable,
+    TaskId, Uin, UnixMillis, Vpc, VpcRef, World,
 };
 
 use super::hosts::Hosts;
@@ -81,6 +82,7 @@ impl Lists<'_> {
         let seen = self.catalog.peerings_of(vpc.id);
         VpcView {
             vpc: vpc.clone(),
+            assistant_cidrs: self.assistant_views(vpc),
             subnets: self.catalog.subnets_of(vpc.id).count() as u64,
             route_tables: self.catalog.route_tables_of(vpc.id).count() as u64,
             peerings: seen
@@ -88,6 +90,39 @@ impl Lists<'_> {
                 .count() as u64,
             hosts: self.hosts.of_vpc(self.catalog, vpc.id),
         }
+    }
+
+    fn assistant_views(&self, vpc: &Vpc) -> Vec<AssistantCidrView> {
+        let blocks = &vpc.assistant_cidrs;
+        assistant_views(self.catalog, self.hosts, vpc, blocks)
+    }
+
+    /// Lists assistant blocks of the caller.
+    pub(super) fn assistant_cidrs(
+        &self,
+        query: &AssistantCidrQuery,
+    ) -> Result<Outcome, UseCaseError> {
+        let of = only(&query.only, &|id| {
+            let (region, id) = (query.region, VpcRef::Unified(id));
+            vpc_of(self.catalog, self.caller, region, id).map(drop)
+        })?;
+        let vpcs = self.catalog.vpcs_of(self.caller, query.region);
+        let mut vpcs: Vec<&Vpc> = vpcs
+            .filter(|vpc| of(vpc.id) && all_admit(&query.filters, *vpc))
+            .collect();
+        vpcs.sort_unstable_by_key(|vpc| (vpc.created_at, vpc.id));
+        let found = vpcs.into_iter().flat_map(|vpc| {
+            let blocks = vpc.assistant_cidrs.iter();
+            blocks.map(move |block| (vpc, *block))
+        });
+        let found: Vec<(&Vpc, CidrBlock)> = found.collect();
+        let views = |(vpc, block)| assistant_views(self.catalog, self.hosts, vpc, &[block]);
+        Ok(Outcome::AssistantCidrs(Page {
+            total: found.len() as u64,
+            items: part(found.into_iter(), query.paging)
+                .flat_map(views)
+                .collect(),
+        }))
     }
 
     /// Lists subnets of the caller.
@@ -135,13 +170,7 @@ impl Lists<'_> {
     }
 
     fn subnets_of(&self, vpc: &Vpc) -> impl Iterator<Item = SubnetView> {
-        let subnets = self.catalog.subnets_of(vpc.id);
-        subnets.map(|(subnet, table)| SubnetView {
-            subnet: subnet.clone(),
-            vpc: vpc.clone(),
-            route_table: table.clone(),
-            hosts: self.hosts.of(subnet.id),
-        })
+        subnet_views(self.catalog, self.hosts, vpc)
     }
 
     /// Lists route tables of the caller.
@@ -320,6 +349,7 @@ impl Lists<'_> {
             QuotaKind::PeeringsAndRequests => {
                 quotas.peerings_per_vpc.saturating_add(quotas.inbox_per_vpc)
             }
+            QuotaKind::AssistantCidrs => quotas.assistant_cidrs_per_vpc,
             QuotaKind::Nothing(_) => 0,
         };
         let kinds = query.kinds.iter();
@@ -332,6 +362,38 @@ impl Lists<'_> {
             None => Ok(self.catalog.vpcs_of(self.caller, region).collect()),
         }
     }
+}
+
+fn subnet_views(catalog: &Catalog, hosts: &Hosts, vpc: &Vpc) -> impl Iterator<Item = SubnetView> {
+    let subnets = catalog.subnets_of(vpc.id);
+    subnets.map(|(subnet, table)| SubnetView {
+        subnet: subnet.clone(),
+        vpc: vpc.clone(),
+        route_table: table.clone(),
+        hosts: hosts.of(subnet.id),
+    })
+}
+
+/// Assistant blocks of a VPC, each with its subnets in order of creation.
+pub(super) fn assistant_views(
+    catalog: &Catalog,
+    hosts: &Hosts,
+    vpc: &Vpc,
+    blocks: &[CidrBlock],
+) -> Vec<AssistantCidrView> {
+    let view = |cidr: &CidrBlock| {
+        let subnets = subnet_views(catalog, hosts, vpc);
+        let mut subnets: Vec<SubnetView> = subnets
+            .filter(|view| cidr.contains(view.subnet.cidr))
+            .collect();
+        subnets.sort_unstable_by_key(|view| (view.subnet.created_at, view.subnet.id));
+        AssistantCidrView {
+            vpc: vpc.id,
+            cidr: *cidr,
+            subnets,
+        }
+    };
+    blocks.iter().map(view).collect()
 }
 
 /// Which ids a list of wanted ones admits: all when it is empty. Each wanted one has to be there.

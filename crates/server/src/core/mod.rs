@@ -7,6 +7,7 @@
 //! a decision becomes durable, then `peering` for the decisions that matter.
 
 mod account;
+mod assistant;
 mod authorise;
 mod commit;
 mod gateway;
@@ -244,6 +245,10 @@ impl Core {
             Command::VpcList(query) => lists.vpcs(query),
             Command::VpcListAll(region) => Ok(lists.all_vpcs(*region)),
             Command::VpcGet(target) => lists.vpc(*target),
+            Command::AssistantCidrCheck(ask) => {
+                assistant::check(&catalog, caller, ask, self.rules.overlap)
+            }
+            Command::AssistantCidrList(query) => lists.assistant_cidrs(query),
             Command::SubnetList(query) => lists.subnets(query),
             Command::SubnetGet(target) => lists.subnet(*target),
             Command::RouteTableList(query) => lists.route_tables(query),
@@ -262,6 +267,7 @@ impl Core {
             Command::VpcCreate(_)
             | Command::VpcDelete(_)
             | Command::VpcModify(_)
+            | Command::AssistantCidrModify(_)
             | Command::SubnetCreate(_)
             | Command::SubnetDelete(_)
             | Command::SubnetModify(_)
@@ -295,6 +301,7 @@ impl Core {
             Command::VpcCreate(ask) => self.vpc_create(draft, caller, ask, None),
             Command::VpcDelete(ask) => self.vpc_delete(draft, caller, *ask),
             Command::VpcModify(ask) => vpc::modify(draft, caller, ask),
+            Command::AssistantCidrModify(ask) => self.assistant_cidr_modify(draft, caller, ask),
             Command::SubnetCreate(ask) => self.subnet_create(draft, caller, ask),
             Command::SubnetDelete(ask) => self.subnet_delete(draft, caller, *ask),
             Command::SubnetModify(ask) => subnet::modify(draft, caller, ask),
@@ -317,6 +324,8 @@ impl Core {
             Command::VpcList(_)
             | Command::VpcListAll(_)
             | Command::VpcGet(_)
+            | Command::AssistantCidrCheck(_)
+            | Command::AssistantCidrList(_)
             | Command::SubnetList(_)
             | Command::SubnetGet(_)
             | Command::RouteTableList(_)

@@ -31,7 +31,7 @@ pub enum Execution {
     /// This was the first request for it.
     First {
         /// What was decided.
-        decided: Decided,
+        decided: Box<Decided>,
         /// The answer that is remembered.
         answer: Bytes,
     },
@@ -40,6 +40,11 @@ pub enum Execution {
         /// The first answer.
         answer: Bytes,
     },
+}
+
+fn decided_first(decided: Decided, answer: Bytes) -> Execution {
+    let decided = Box::new(decided);
+    Execution::First { decided, answer }
 }
 
 impl Core {
@@ -68,7 +73,7 @@ impl Core {
                 let first = self.store.answer_to(request).await;
                 return Ok(match first.map_err(StateError::Answers)? {
                     Some(answer) => Execution::Repeated { answer },
-                    None => Execution::First { decided, answer },
+                    None => decided_first(decided, answer),
                 });
             }
             let remembered = Answer {
@@ -95,7 +100,7 @@ impl Core {
             };
             let decided_on = catalog.revision();
             match self.settle(committed, decided_on, attempt).await? {
-                Settled::Committed => return Ok(Execution::First { decided, answer }),
+                Settled::Committed => return Ok(decided_first(decided, answer)),
                 Settled::Answered(answer) => return Ok(Execution::Repeated { answer }),
                 Settled::Again => {}
             }

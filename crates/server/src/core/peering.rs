@@ -2,7 +2,8 @@
 //!
 //! A decision that takes something of a VPC (a peering, a place in an inbox) writes that VPC's epoch
 //! and reads the account that the quota is of; one that takes routes away writes the epochs of both
-//! VPCs. Accepting takes nothing of the requester, whose pending request stood already. Rejecting,
+//! VPCs. Accepting takes no place of the requester's, whose pending request stood already, but writes
+//! its epoch too, because the blocks that its other peers have by then are looked at. Rejecting,
 //! expiring and renaming only give back or change nothing that others count, so the peering's own
 //! record is guard enough. `tests/guards.rs` shows of each guard what goes wrong without it.
 
@@ -108,6 +109,7 @@ impl Core {
         if catalog.tombstone(peering.id).is_some() {
             draft.delete(&Key::Tombstone(peering.id));
         }
+        draft.next_epoch(peering.requester.vpc);
         draft.next_epoch(peering.accepter.vpc);
         draft.put(peering);
         Ok(outcome)

@@ -70,8 +70,8 @@ fn route_of(
     spec: &RouteSpec,
 ) -> Result<Route, DomainError> {
     let catalog = draft.catalog();
-    if vpc.cidr.contains(spec.destination) {
-        let reason = format!("{} lies inside {} of the VPC", spec.destination, vpc.cidr);
+    if let Some(block) = vpc.block_of(spec.destination) {
+        let reason = format!("{} lies inside {block} of the VPC", spec.destination);
         return Err(DomainError::Destination(reason));
     }
     let description = spec.description.as_deref().map(Description::new);
@@ -254,11 +254,15 @@ fn check_within_peer(
 ) -> Result<(), DomainError> {
     let side = peering.side_of(vpc.id).map(Side::other);
     let peer = side.and_then(|side| catalog.vpc(peering.end(side).vpc));
-    match peer.filter(|peer| !peer.cidr.overlaps(destination)) {
-        Some(peer) => Err(DomainError::NotInPeer {
-            destination: destination.to_string(),
-            cidr: peer.cidr.to_string(),
-        }),
+    let is_beside = |peer: &&Vpc| !peer.blocks().any(|block| block.overlaps(destination));
+    match peer.filter(is_beside) {
+        Some(peer) => {
+            let blocks: Vec<String> = peer.blocks().map(|block| block.to_string()).collect();
+            Err(DomainError::NotInPeer {
+                destination: destination.to_string(),
+                cidr: blocks.join(" and "),
+            })
+        }
         None => Ok(()),
     }
 }

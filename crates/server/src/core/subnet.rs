@@ -166,10 +166,12 @@ fn check_subnets(
         .iter()
         .map(|spec| {
             let name = subnet_name(&spec.name)?;
-            if !is_subnet_cidr(spec.cidr, vpc.cidr) {
+            if !is_subnet_cidr(spec.cidr, vpc) {
+                let blocks: Vec<String> = vpc.blocks().map(|block| block.to_string()).collect();
                 return Err(DomainError::SubnetCidr(format!(
                     "{} is not inside {} with a mask from /16 to /28",
-                    spec.cidr, vpc.cidr
+                    spec.cidr,
+                    blocks.join(" or ")
                 )));
             }
             if !spec.zone.is_well_formed() {

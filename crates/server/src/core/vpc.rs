@@ -130,6 +130,7 @@ impl Core {
             owner,
             name,
             cidr: ask.cidr,
+            assistant_cidrs: Vec::new(),
             created_at: now,
             epoch: 0,
         };

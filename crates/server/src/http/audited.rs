@@ -163,7 +163,14 @@ fn success(outcome: &Outcome, catalog: &Catalog) -> Ending {
         Outcome::RoutesChanged { route_table, .. } => {
             ending.ids.push(route_table.id.to_string());
         }
-        Outcome::Vpcs(_)
+        Outcome::AssistantCidrsChanged(added) => {
+            ending
+                .ids
+                .extend(added.first().map(|view| view.vpc.to_string()));
+        }
+        Outcome::AssistantCidrs(_)
+        | Outcome::AssistantCidrConflicts { .. }
+        | Outcome::Vpcs(_)
         | Outcome::AllVpcs(_)
         | Outcome::Vpc(_)
         | Outcome::Subnets(_)

@@ -245,7 +245,7 @@ impl Write {
             .await;
         match executed.map_err(|error| api_error(error, action)) {
             Ok(Execution::First { decided, answer }) => {
-                let decided = decided.map_err(ApiError::Domain);
+                let decided = (*decided).map_err(ApiError::Domain);
                 self.audited.decided(decided.as_ref()).await;
                 Ok(Told::Remembered {
                     code: decided.map_or_else(|error| error.code().0, |_| 0),

@@ -305,7 +305,7 @@ impl Write {
             .await;
         match executed.map_err(|error| told(error, action)) {
             Ok(Execution::First { decided, answer }) => {
-                let decided = decided.map_err(Error::Domain);
+                let decided = (*decided).map_err(Error::Domain);
                 let words = decided.as_ref().map_err(|error| in_words(error, action));
                 self.audited.decided_in_words(words).await;
                 decided.map(|_| answer.slice(parameters.len()..))

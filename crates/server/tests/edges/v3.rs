@@ -356,6 +356,186 @@ async fn every_action_needs_a_key_that_may_be_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_vpc_is_extended_and_each_way_it_cannot_be_has_its_code() {
+    let bed = Bed::start(Dataplane::None).await;
+    let made = call(
+        &bed,
+        "CreateVpc",
+        &json!({"VpcName": "wide", "CidrBlock": "10.60.0.0/16"}),
+    )
+    .await;
+    let vpc = made["Response"]["Vpc"]["VpcId"].clone();
+    let ask = async |action: &str, more: Value| {
+        let mut body = more;
+        body["VpcId"] = vpc.clone();
+        call(&bed, action, &body).await
+    };
+    let create =
+        async |blocks: Value| ask("CreateAssistantCidr", json!({"CidrBlocks": blocks})).await;
+    let set = |answer: &Value| -> Vec<String> {
+        let blocks = answer["Response"]["AssistantCidrSet"].as_array().unwrap();
+        let block = |one: &Value| one["CidrBlock"].as_str().unwrap().to_owned();
+        blocks.iter().map(block).collect()
+    };
+    let added = create(json!(["172.16.0.0/16", "10.61.0.0/24"])).await;
+    assert_eq!(set(&added), ["172.16.0.0/16", "10.61.0.0/24"], "{added}");
+    let subnet = json!({"SubnetName": "s", "CidrBlock": "172.16.1.0/24", "Zone": "ap-guangzhou-1"});
+    let subnet = ask("CreateSubnet", subnet).await;
+    let subnet = subnet["Response"]["Subnet"]["SubnetId"].clone();
+    let seen = call(&bed, "DescribeVpcs", &json!({"VpcIds": [vpc]})).await;
+    let shown = &seen["Response"]["VpcSet"][0]["AssistantCidrSet"][0];
+    assert_eq!(shown["SubnetSet"][0]["SubnetId"], subnet, "{seen}");
+
+    let many: Vec<String> = (0..101).map(|n| format!("10.62.{n}.0/24")).collect();
+    for (action, body, expected) in [
+        ("Create", json!({"CidrBlocks": []}), "InvalidParameterValue"),
+        (
+            "Create",
+            json!({"CidrBlocks": "10.62.0.0/16"}),
+            "InvalidParameter",
+        ),
+        ("Create", json!({}), "MissingParameter"),
+        (
+            "Create",
+            json!({"CidrBlocks": many}),
+            "InvalidParameterValue.LimitExceeded",
+        ),
+        (
+            "Create",
+            json!({"CidrBlocks": ["10.62.0.0"]}),
+            "InvalidParameterValue.SubnetRange",
+        ),
+        (
+            "Create",
+            json!({"CidrBlocks": ["10.62.0.1/24"]}),
+            "InvalidParameterValue.SubnetRange",
+        ),
+        (
+            "Create",
+            json!({"CidrBlocks": ["8.8.8.0/24"]}),
+            "InvalidParameterValue.SubnetRange",
+        ),
+        (
+            "Create",
+            json!({"CidrBlocks": ["10.60.9.0/24"]}),
+            "InvalidParameterValue.VpcCidrConflict",
+        ),
+        (
+            "Create",
+            json!({"CidrBlocks": ["172.16.0.0/12"]}),
+            "InvalidParameterValue.SubnetOverlapAssistCidr",
+        ),
+        (
+            "Create",
+            json!({"CidrBlocks": ["10.62.0.0/24", "10.62.0.0/24"]}),
+            "InvalidParameterValue.Duplicate",
+        ),
+        (
+            "Create",
+            json!({"CidrBlocks": ["10.62.0.0/24", "10.63.0.0/24", "10.64.0.0/24", "10.65.0.0/24"]}),
+            "LimitExceeded",
+        ),
+        (
+            "Delete",
+            json!({"CidrBlocks": ["172.16.0.0/16"]}),
+            "ResourceInUse",
+        ),
+        (
+            "Delete",
+            json!({"CidrBlocks": ["10.99.0.0/24"]}),
+            "ResourceNotFound",
+        ),
+        (
+            "Delete",
+            json!({"CidrBlocks": ["10.60.0.0/16"]}),
+            "ResourceNotFound",
+        ),
+        ("Modify", json!({}), "MissingParameter"),
+        (
+            "Modify",
+            json!({"OldCidrBlocks": ["172.16.0.0/16"]}),
+            "ResourceInUse",
+        ),
+        ("Check", json!({"NewCidrBlocks": []}), "MissingParameter"),
+        (
+            "Check",
+            json!({"OldCidrBlocks": ["10.99.0.0/24"]}),
+            "ResourceNotFound",
+        ),
+    ] {
+        let answer = ask(&format!("{action}AssistantCidr"), body.clone()).await;
+        assert_eq!(code(&answer), expected, "{action} {body}: {answer}");
+    }
+
+    let checked = ask(
+        "CheckAssistantCidr",
+        json!({"NewCidrBlocks": ["10.60.1.0/24"]}),
+    )
+    .await;
+    let conflict = json!([{"ConflictSourceId": vpc, "SourceItem": "10.60.1.0/24", "ConflictItemSet": [
+        {"ConflictId": vpc, "DestinationItem": "10.60.0.0/16", "ConfilctId": vpc}
+    ]}]);
+    assert_eq!(
+        checked["Response"]["ConflictSourceSet"], conflict,
+        "{checked}"
+    );
+    let swap = json!({"OldCidrBlocks": ["10.61.0.0/24"], "NewCidrBlocks": ["10.61.0.0/16"]});
+    let free = ask("CheckAssistantCidr", swap.clone()).await;
+    assert_eq!(free["Response"]["ConflictSourceSet"], json!([]), "{free}");
+    let swapped = ask("ModifyAssistantCidr", swap).await;
+    assert_eq!(set(&swapped), ["10.61.0.0/16"], "{swapped}");
+
+    let describe = async |body: Value| call(&bed, "DescribeAssistantCidr", &body).await;
+    let all = describe(json!({"VpcIds": [vpc]})).await;
+    assert_eq!(set(&all), ["172.16.0.0/16", "10.61.0.0/16"]);
+    let filter = json!([{"Name": "vpc-id", "Values": [vpc]}]);
+    let part = describe(json!({"Filters": filter, "Offset": 1, "Limit": 1})).await;
+    assert_eq!(
+        (set(&part), &part["Response"]["TotalCount"]),
+        (vec!["10.61.0.0/16".to_owned()], &json!(2))
+    );
+    for (body, expected) in [
+        (
+            json!({"VpcIds": [vpc], "Filters": filter}),
+            "InvalidParameter.Coexist",
+        ),
+        (
+            json!({"Filters": [{"Name": "vpc-name", "Values": ["x"]}]}),
+            "InvalidParameter",
+        ),
+        (
+            json!({"VpcIds": ["vpc-1"]}),
+            "InvalidParameterValue.Malformed",
+        ),
+        (json!({"VpcIds": ["vpc-00000000"]}), "ResourceNotFound"),
+        (json!({"Limit": 0}), "InvalidParameterValue.Range"),
+        (json!({"Limit": 101}), "InvalidParameterValue"),
+        (json!({"Offset": -1}), "InvalidParameterValue.Range"),
+    ] {
+        let answer = describe(body.clone()).await;
+        assert_eq!(code(&answer), expected, "{body}: {answer}");
+    }
+    let limits = json!({"LimitTypes": ["vpc-max-assistant_cidrs"]});
+    let limits = call(&bed, "DescribeVpcLimits", &limits).await;
+    assert_eq!(
+        limits["Response"]["VpcLimitSet"][0]["LimitValue"], 5,
+        "{limits}"
+    );
+
+    call(&bed, "DeleteSubnet", &json!({"SubnetId": subnet})).await;
+    let deleted = ask(
+        "DeleteAssistantCidr",
+        json!({"CidrBlocks": ["172.16.0.0/16", "10.61.0.0/16"]}),
+    )
+    .await;
+    assert_eq!(code(&deleted), "", "{deleted}");
+    assert_eq!(
+        describe(json!({"VpcIds": [vpc]})).await["Response"]["TotalCount"],
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_route_leads_to_something_that_the_peer_has() {
     let bed = Bed::start(Dataplane::None).await;
     let vpcs = call(&bed, "DescribeVpcs", &json!({})).await;

@@ -31,6 +31,9 @@ struct QuotasRecord {
     routes_per_table: u32,
     peerings_per_vpc: u32,
     inbox_per_vpc: u32,
+    // As the next one: records of accounts that have the default stay as they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    assistant_cidrs_per_vpc: Option<u32>,
     // Written only where it is set, so that records of accounts without it stay as they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests_per_second: Option<u32>,
@@ -54,6 +57,8 @@ impl Stored for AccountRecord {
                 routes_per_table: quotas.routes_per_table,
                 peerings_per_vpc: quotas.peerings_per_vpc,
                 inbox_per_vpc: quotas.inbox_per_vpc,
+                assistant_cidrs_per_vpc: Some(quotas.assistant_cidrs_per_vpc)
+                    .filter(|quota| *quota != Quotas::default().assistant_cidrs_per_vpc),
                 requests_per_second: quotas.requests_per_second,
             },
             created_at: account.created_at,
@@ -73,6 +78,9 @@ impl Stored for AccountRecord {
                 routes_per_table: quotas.routes_per_table,
                 peerings_per_vpc: quotas.peerings_per_vpc,
                 inbox_per_vpc: quotas.inbox_per_vpc,
+                assistant_cidrs_per_vpc: quotas
+                    .assistant_cidrs_per_vpc
+                    .unwrap_or(Quotas::default().assistant_cidrs_per_vpc),
                 requests_per_second: quotas.requests_per_second,
             },
             created_at: self.created_at,

@@ -58,6 +58,12 @@ fn vpc() -> impl Strategy<Value = Vpc> {
                 owner: Uin(owner),
                 name,
                 cidr,
+                // The last /16 of each, unless the VPC's own block is there.
+                assistant_cidrs: ["172.31.0.0/16", "192.168.0.0/16"]
+                    .iter()
+                    .map(|block| block.parse::<CidrBlock>().unwrap())
+                    .filter(|block| epoch % 2 == 0 && !block.overlaps(cidr))
+                    .collect(),
                 created_at,
                 epoch,
             },
@@ -201,12 +207,12 @@ fn account() -> impl Strategy<Value = Account> {
     (
         any::<[u64; 2]>(),
         any::<String>(),
-        any::<[u32; 6]>(),
+        any::<[u32; 7]>(),
         option::of(any::<u32>()),
         millis(),
     )
         .prop_map(
-            |([uin, app_id], name, [a, b, c, d, e, f], rate, created_at)| Account {
+            |([uin, app_id], name, [a, b, c, d, e, f, g], rate, created_at)| Account {
                 uin: Uin(uin),
                 app_id: model::AppId(app_id),
                 name,
@@ -217,6 +223,7 @@ fn account() -> impl Strategy<Value = Account> {
                     routes_per_table: d,
                     peerings_per_vpc: e,
                     inbox_per_vpc: f,
+                    assistant_cidrs_per_vpc: g,
                     requests_per_second: rate,
                 },
                 created_at,

@@ -28,6 +28,7 @@ fn examples() -> Vec<Record> {
         owner: Uin(2_407_912_486),
         name: Name::new("b\u{fc}ro \u{793a}").unwrap(),
         cidr: cidr.parse().unwrap(),
+        assistant_cidrs: Vec::new(),
         created_at,
         epoch: 3,
     };
@@ -95,6 +96,10 @@ fn examples() -> Vec<Record> {
             created_at,
         }),
         Record::Vpc(requester.clone()),
+        Record::Vpc(Vpc {
+            assistant_cidrs: vec!["172.16.0.0/16".parse().unwrap()],
+            ..accepter.clone()
+        }),
         Record::Subnet(Subnet {
             id: subnet_id,
             legacy_id: legacy_subnet,
@@ -263,6 +268,18 @@ fn a_key_of_version_1_is_the_accounts_own_without_limits() {
     };
     assert_eq!(key.principal, Principal::Account);
     assert_eq!((key.access, key.ends_at), (Access::Full, None));
+}
+
+#[test]
+fn blocks_of_one_vpc_that_overlap_are_refused() {
+    let vpc = examples()
+        .into_iter()
+        .find(|record| matches!(record, Record::Vpc(_)));
+    let result = decode_changed(&vpc.unwrap(), |fields| {
+        let blocks = serde_json::json!(["10.0.9.0/24"]);
+        assert!(fields.insert("assistant_cidrs".into(), blocks).is_none());
+    });
+    assert!(matches!(result, Err(RecordError::Inconsistent { .. })));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::text::Text;
 use super::{Stored, text};
 
 #[derive(Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub(super) struct VpcRecord {
     name: Name,
     #[serde(with = "text")]
     cidr: CidrBlock,
+    // Absent in records of before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    assistant_cidrs: Vec<Text<CidrBlock>>,
     #[serde(with = "text::millis")]
     created_at: UnixMillis,
     epoch: u64,
@@ -42,18 +46,27 @@ impl Stored for VpcRecord {
             owner: vpc.owner,
             name: vpc.name.clone(),
             cidr: vpc.cidr,
+            assistant_cidrs: vpc.assistant_cidrs.iter().copied().map(Text).collect(),
             created_at: vpc.created_at,
             epoch: vpc.epoch,
         }
     }
 
     fn into_domain(self) -> Result<Vpc, &'static str> {
+        let mut blocks = vec![self.cidr];
+        for Text(block) in self.assistant_cidrs {
+            if blocks.iter().any(|other| other.overlaps(block)) {
+                return Err("two blocks of the VPC overlap");
+            }
+            blocks.push(block);
+        }
         Ok(Vpc {
             id: self.id,
             legacy_id: self.legacy_id,
             owner: self.owner,
             name: self.name,
             cidr: self.cidr,
+            assistant_cidrs: blocks.split_off(1),
             created_at: self.created_at,
             epoch: self.epoch,
         })

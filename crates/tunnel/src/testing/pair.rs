@@ -186,6 +186,7 @@ pub fn pair_slice(end: usize, peerings: &[PeeringSpec]) -> GatewaySlice {
             local_vpc: spec.vpc(end),
             peer_vpc: spec.vpc(other),
             peer_cidr: block(spec.cidrs[other]),
+            peer_assistant_cidrs: BTreeSet::new(),
             bandwidth: Bandwidth::from_mbps(spec.mbps),
             peer: PeerEnd::Gateway(gateway_id(other)),
             peer_has_route: true,

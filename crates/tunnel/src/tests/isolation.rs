@@ -65,6 +65,75 @@ fn a_right_frame_of_a_genuine_peer_passes() {
     );
 }
 
+/// A peering whose ends have an assistant block each, 172.16 and 172.17, with a subnet in it.
+fn with_assistant_blocks() -> Pair {
+    let mut pair = Pair::established(1, &[PeeringSpec::default()]);
+    let blocks = ["172.16.0.0/16", "172.17.0.0/16"].map(block);
+    for end in 0..2 {
+        let slice = &mut pair.ends[end].slice;
+        let vpc = slice
+            .vpcs
+            .get_mut(&PeeringSpec::default().vpc(end))
+            .unwrap();
+        vpc.assistant_cidrs.insert(blocks[end]);
+        let mut routes = vpc.subnets.values().next().unwrap().routes.clone();
+        routes.insert(blocks[1 - end], peering_id(1));
+        let cidr = blocks[end];
+        vpc.subnets.insert(
+            model::SubnetId::from_entropy(77),
+            model::slice::SubnetSlice { cidr, routes },
+        );
+        let key = (peering_id(1), side(end));
+        let peering = slice.peerings.get_mut(&key).unwrap();
+        peering.peer_assistant_cidrs.insert(blocks[1 - end]);
+    }
+    pair.configure(0);
+    pair.configure(1);
+    pair
+}
+
+#[test]
+fn assistant_blocks_belong_to_their_vpcs() {
+    let mut pair = with_assistant_blocks();
+    let (ours, theirs) = ([172, 16, 0, 5].into(), [172, 17, 0, 5].into());
+    for (source, destination) in [(theirs, A), (theirs, ours), (B, ours)] {
+        let packet = udp_packet(source, destination, 1, 2, b"x");
+        let sealed = frame(&path(&pair, 1), ETHERTYPE_IPV4, &packet);
+        let datagram = seal(&mut pair, 1, &sealed);
+        let from = pair.ends[1].address;
+        pair.arrive(0, from, 0, &datagram);
+        assert_eq!(
+            pair.received(0, PeeringSpec::default().vpc(0)),
+            [&packet[..]]
+        );
+        pair.ends[0].delivered.clear();
+    }
+    // The same packets, as soon as the blocks are gone.
+    for slice in pair.ends.iter_mut().map(|end| &mut end.slice) {
+        for vpc in slice.vpcs.values_mut() {
+            vpc.assistant_cidrs.clear();
+        }
+        for peering in slice.peerings.values_mut() {
+            peering.peer_assistant_cidrs.clear();
+        }
+    }
+    pair.configure(0);
+    for (source, destination) in [(theirs, A), (B, ours)] {
+        let packet = udp_packet(source, destination, 1, 2, b"x");
+        let sealed = frame(&path(&pair, 1), ETHERTYPE_IPV4, &packet);
+        let datagram = seal(&mut pair, 1, &sealed);
+        let from = pair.ends[1].address;
+        pair.arrive(0, from, 0, &datagram);
+    }
+    let status = pair.ends[0].engine.status(pair.now);
+    let drops = &status.peerings[&(peering_id(1), side(0))].received_drops;
+    let drops: Vec<_> = drops
+        .iter()
+        .map(|(cause, count)| (*cause, *count))
+        .collect();
+    assert_eq!(drops, [("wrong_destination", 1), ("wrong_source", 1)]);
+}
+
 #[test]
 fn a_gateway_that_does_not_carry_the_peer_is_refused() {
     let mut pair = Pair::established(1, &[PeeringSpec::default()]);

@@ -100,6 +100,7 @@ impl World {
                     number: 1,
                 },
                 cidr: block(of),
+                assistant_cidrs: BTreeSet::new(),
                 subnets: subnets.collect(),
             };
             (vpc_id(of), vpc)
@@ -114,6 +115,7 @@ impl World {
                         local_vpc: vpc_id(*local),
                         peer_vpc: vpc_id(*peer),
                         peer_cidr: block(*peer),
+                        peer_assistant_cidrs: BTreeSet::new(),
                         bandwidth: Bandwidth::Unlimited,
                         peer: PeerEnd::Local,
                         peer_has_route: true,

@@ -7,7 +7,7 @@ pub mod flood;
 pub mod linux;
 pub mod steady;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -426,6 +426,7 @@ fn slice_of(plan: &Plan, index: usize, peer_key: model::PublicKey) -> GatewaySli
             number: 1,
         },
         cidr: cidr(index),
+        assistant_cidrs: BTreeSet::new(),
         subnets: subnets
             .map(|(subnet, number)| (SubnetId::from_entropy(number), subnet))
             .collect(),
@@ -441,6 +442,7 @@ fn slice_of(plan: &Plan, index: usize, peer_key: model::PublicKey) -> GatewaySli
         local_vpc: vpc(index),
         peer_vpc: vpc(other),
         peer_cidr: cidr(other),
+        peer_assistant_cidrs: BTreeSet::new(),
         bandwidth: Bandwidth::from_mbps(plan.mbps),
         peer: PeerEnd::Gateway(gateway(other)),
         peer_has_route: true,

@@ -61,7 +61,10 @@ pub fn render(outcome: &Outcome) -> Vec<u8> {
         Outcome::Quotas(quotas) => success(&QuotasBody::from(quotas.as_slice())),
         Outcome::MonitorData(data) => success(&MonitorBody::from(data)),
         // What this dialect cannot ask for has nothing to tell in it.
-        Outcome::RoutesChanged { .. }
+        Outcome::AssistantCidrsChanged(_)
+        | Outcome::AssistantCidrs(_)
+        | Outcome::AssistantCidrConflicts { .. }
+        | Outcome::RoutesChanged { .. }
         | Outcome::Routes(_)
         | Outcome::Account(_)
         | Outcome::Regions

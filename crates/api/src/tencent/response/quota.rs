@@ -34,8 +34,8 @@ fn number(kind: QuotaKind) -> u32 {
         QuotaKind::RouteTables => 2,
         QuotaKind::Routes => 3,
         QuotaKind::Peerings => 20,
-        // Not asked for in this dialect, which has no number for it.
-        QuotaKind::PeeringsAndRequests => u32::MAX,
+        // Not asked for in this dialect, which has no number for either.
+        QuotaKind::PeeringsAndRequests | QuotaKind::AssistantCidrs => u32::MAX,
         QuotaKind::Nothing(number) => number,
     }
 }

@@ -26,6 +26,7 @@ fn vpc(legacy: &str, id: &str, cidr: &str) -> Vpc {
         owner: Uin(909_619_400),
         name: Name::new("a.b").unwrap(),
         cidr: cidr.parse().unwrap(),
+        assistant_cidrs: Vec::new(),
         created_at: CREATED,
         epoch: 0,
     }
@@ -283,6 +284,7 @@ fn a_new_vpc_has_both_ids_and_its_default_table() {
 #[test]
 fn a_listed_vpc_counts_what_belongs_to_it() {
     let items = vec![VpcView {
+        assistant_cidrs: Vec::new(),
         vpc: own_vpc(),
         subnets: 2,
         route_tables: 1,
@@ -430,6 +432,7 @@ fn a_new_route_table_repeats_its_routes_as_they_were_given() {
 #[test]
 fn the_older_list_of_vpcs_tells_all_or_one_with_what_it_holds() {
     let view = VpcView {
+        assistant_cidrs: Vec::new(),
         vpc: own_vpc(),
         subnets: 1,
         route_tables: 1,

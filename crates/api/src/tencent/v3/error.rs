@@ -7,6 +7,7 @@
 
 use model::DomainError;
 use model::admission::Refusal;
+use model::assistant::{Conflict, Obstacle};
 use model::peering::TransitionError;
 
 use super::action::Action;
@@ -325,13 +326,17 @@ fn domain_code(error: &DomainError) -> &'static str {
         | DomainError::RouteDescription(_)
         | DomainError::VpcCidr(_)
         | DomainError::Parameter { .. } => "InvalidParameterValue",
-        DomainError::SubnetCidr(_) => "InvalidParameterValue.SubnetRange",
+        DomainError::SubnetCidr(_) | DomainError::AssistantCidr(_) => {
+            "InvalidParameterValue.SubnetRange"
+        }
+        DomainError::AssistantCidrNotFound(_) => "ResourceNotFound",
+        DomainError::AssistantCidrConflict(conflict) => conflict_code(conflict),
         DomainError::SubnetConflict { .. } => "InvalidParameterValue.SubnetConflict",
         DomainError::Destination(_) => "InvalidParameterValue.VpcCidrConflict",
         DomainError::NotInPeer { .. } => "InvalidParameterValue.CidrNotInPeerVpc",
-        DomainError::RouteExists(_) | DomainError::SubnetNameTaken(_) => {
-            "InvalidParameterValue.Duplicate"
-        }
+        DomainError::RouteExists(_)
+        | DomainError::SubnetNameTaken(_)
+        | DomainError::AssistantCidrRepeated(_) => "InvalidParameterValue.Duplicate",
         DomainError::VpcInUse { .. } | DomainError::SubnetInUse { .. } => "ResourceInUse",
         DomainError::RouteTableIsDefault(_) => {
             "UnsupportedOperation.NotSupportDeleteDefaultRouteTable"
@@ -343,11 +348,12 @@ fn domain_code(error: &DomainError) -> &'static str {
         DomainError::VpcLimit { .. }
         | DomainError::SubnetLimit { .. }
         | DomainError::RouteTableLimit { .. }
+        | DomainError::AssistantCidrLimit { .. }
         | DomainError::RouteLimit { .. } => "LimitExceeded",
         DomainError::Admission(Refusal::EndsOverlap { .. }) => {
             "UnsupportedOperation.VpcPeerCidrConflict"
         }
-        DomainError::Admission(Refusal::PeersOverlap { .. }) => {
+        DomainError::Admission(Refusal::PeersOverlap { .. } | Refusal::OverlapBeyond { .. }) => {
             "UnauthorizedOperation.VpcPeerCidrConflict"
         }
         DomainError::Admission(Refusal::PairExists { .. }) => {
@@ -366,6 +372,17 @@ fn domain_code(error: &DomainError) -> &'static str {
         DomainError::ActionLocked(_) => "UnsupportedOperation.MutexOperationTaskRunning",
         // Measurements are not told in this dialect.
         DomainError::Monitor(_) => "UnsupportedOperation",
+    }
+}
+
+/// The pages of the actions on assistant blocks know no code for what is peered with the VPC: to them
+/// the block collides with the address space that the VPC is a part of.
+fn conflict_code(conflict: &Conflict) -> &'static str {
+    match conflict.with {
+        Obstacle::Vpc { .. } | Obstacle::Peering { .. } => "InvalidParameterValue.VpcCidrConflict",
+        Obstacle::Assistant { .. } => "InvalidParameterValue.SubnetOverlapAssistCidr",
+        Obstacle::Route { .. } => "InvalidParameterValue.VpcCidrOverlapRoute",
+        Obstacle::Subnet { .. } => "ResourceInUse",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use model::peering::PeeringEvent;
-use model::{CidrBlock, PeeringConnectionId, Side, TaskId, VpcId};
+use model::{CidrBlock, PeeringConnectionId, RouteTableId, Side, SubnetId, TaskId, VpcId};
 
 use super::*;
 use crate::tencent::v3::action;
@@ -19,6 +19,48 @@ fn domain_errors() -> Vec<(&'static str, DomainError)> {
             DomainError::VpcNotFound {
                 vpc: text(),
                 region: text(),
+            },
+        ),
+        ("AssistantCidr", DomainError::AssistantCidr(text())),
+        (
+            "AssistantNotFound",
+            DomainError::AssistantCidrNotFound(text()),
+        ),
+        (
+            "AssistantRepeated",
+            DomainError::AssistantCidrRepeated(text()),
+        ),
+        (
+            "AssistantLimit",
+            DomainError::AssistantCidrLimit { limit: 5 },
+        ),
+        conflict("OverlapsVpc", Obstacle::Vpc { vpc, cidr: block }),
+        conflict(
+            "OverlapsAssistant",
+            Obstacle::Assistant { vpc, cidr: block },
+        ),
+        conflict(
+            "OverlapsRoute",
+            Obstacle::Route {
+                route_table: RouteTableId::from_entropy(0),
+                destination: block,
+            },
+        ),
+        conflict(
+            "HasSubnet",
+            Obstacle::Subnet {
+                subnet: SubnetId::from_entropy(0),
+                cidr: block,
+            },
+        ),
+        conflict(
+            "OverlapsPeer",
+            Obstacle::Peering {
+                peering,
+                refusal: Refusal::EndsOverlap {
+                    requester: block,
+                    accepter: block,
+                },
             },
         ),
         ("SubnetNotFound", DomainError::SubnetNotFound(text())),
@@ -116,6 +158,14 @@ fn domain_errors() -> Vec<(&'static str, DomainError)> {
             }),
         ),
         (
+            "OverlapBeyond",
+            DomainError::Admission(Refusal::OverlapBeyond {
+                vpc,
+                cidr: block,
+                through: peering,
+            }),
+        ),
+        (
             "Limit",
             DomainError::Admission(Refusal::Limit { vpc, limit: 10 }),
         ),
@@ -152,6 +202,12 @@ fn domain_errors() -> Vec<(&'static str, DomainError)> {
     ]
 }
 
+fn conflict(name: &'static str, with: Obstacle) -> (&'static str, DomainError) {
+    let cidr = "10.0.0.0/16".parse().unwrap();
+    let conflict = Conflict { cidr, with };
+    (name, DomainError::AssistantCidrConflict(conflict))
+}
+
 /// Which refusals can come of an action, by a part of its name.
 fn can_meet(action: &str, error: &str) -> bool {
     let groups: &[(&str, &[&str])] = &[
@@ -178,6 +234,7 @@ fn can_meet(action: &str, error: &str) -> bool {
                 "EndsOverlap",
                 "PairExists",
                 "PeersOverlap",
+                "OverlapBeyond",
                 "Limit",
             ],
         ),
@@ -234,6 +291,55 @@ fn can_meet(action: &str, error: &str) -> bool {
                 "ZoneNotFound",
             ],
         ),
+        (
+            "CreateAssistantCidr",
+            &[
+                "VpcNotFound",
+                "AssistantCidr",
+                "AssistantRepeated",
+                "AssistantLimit",
+                "OverlapsVpc",
+                "OverlapsAssistant",
+                "OverlapsRoute",
+                "OverlapsPeer",
+            ],
+        ),
+        (
+            "ModifyAssistantCidr",
+            &[
+                "VpcNotFound",
+                "AssistantCidr",
+                "AssistantNotFound",
+                "AssistantRepeated",
+                "AssistantLimit",
+                "OverlapsVpc",
+                "OverlapsAssistant",
+                "OverlapsRoute",
+                "OverlapsPeer",
+                "HasSubnet",
+            ],
+        ),
+        (
+            "DeleteAssistantCidr",
+            &[
+                "VpcNotFound",
+                "AssistantCidr",
+                "AssistantNotFound",
+                "AssistantRepeated",
+                "HasSubnet",
+            ],
+        ),
+        (
+            "CheckAssistantCidr",
+            &[
+                "VpcNotFound",
+                "AssistantCidr",
+                "AssistantNotFound",
+                "AssistantRepeated",
+                "AssistantLimit",
+            ],
+        ),
+        ("DescribeAssistantCidr", &["VpcNotFound"]),
         ("DescribeVpcs", &["VpcNotFound"]),
         ("DescribeRouteTables", &["RouteTableNotFound"]),
         ("DescribeRouteConflicts", &["RouteTableNotFound"]),

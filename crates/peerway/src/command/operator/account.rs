@@ -97,6 +97,7 @@ pub async fn quota(command: QuotaCommand) -> anyhow::Result<()> {
                 routes_per_table: quotas.routes_per_table,
                 peerings_per_vpc: quotas.peerings_per_vpc,
                 inbox_per_vpc: quotas.inbox_per_vpc,
+                assistant_cidrs_per_vpc: quotas.assistant_cidrs_per_vpc,
                 requests_per_second: quotas.requests_per_second,
             };
             (client(&admin).quotas_set(uin, &change).await?, admin)

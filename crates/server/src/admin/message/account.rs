@@ -228,4 +228,6 @@ quotas! {
     peerings_per_vpc;
     /// Pending requests of others to each VPC.
     inbox_per_vpc;
+    /// Assistant CIDR blocks of each VPC.
+    assistant_cidrs_per_vpc;
 }

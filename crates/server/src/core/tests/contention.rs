@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use model::admission::Refusal;
+use model::assistant::Obstacle;
 use model::command::PeeringModify;
 use model::peering::{REQUEST_LIFETIME, TransitionError};
 use model::{PeeringState, World};
@@ -124,7 +125,7 @@ fn report(done: &[Done], commits: u64, conflicts: u64, took: Duration) {
 type Kind = (&'static str, fn(&DomainError) -> bool);
 
 /// The refusals that admission, roles, states and locks give.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     ("the ends overlap", |e| {
         matches!(e, DomainError::Admission(Refusal::EndsOverlap { .. }))
     }),
@@ -156,6 +157,22 @@ const KINDS: [Kind; 9] = [
         )
     }),
     ("locked", |e| matches!(e, DomainError::ActionLocked(_))),
+    ("a block conflicts with a peering", |e| {
+        let DomainError::AssistantCidrConflict(conflict) = e else {
+            return false;
+        };
+        matches!(conflict.with, Obstacle::Peering { .. })
+    }),
+    ("a peer's peers would overlap", |e| match e {
+        DomainError::AssistantCidrConflict(conflict) => matches!(
+            conflict.with,
+            Obstacle::Peering {
+                refusal: Refusal::OverlapBeyond { .. } | Refusal::PeersOverlap { .. },
+                ..
+            }
+        ),
+        other => matches!(other, DomainError::Admission(Refusal::OverlapBeyond { .. })),
+    }),
 ];
 
 /// No two admitted peerings break a rule, the quotas are kept, and both servers, a new one and the
@@ -186,7 +203,8 @@ async fn step(site: &Site, vpcs: &[Vpc], random: &mut StdRng) -> Option<Done> {
     let core = [&site.bed.core, &site.other][random.random_range(0..2)];
     let catalog = core.catalog();
     let op = match random.random_range(0..100) {
-        0..36 => create(vpcs, random),
+        0..33 => create(vpcs, random),
+        33..36 => extend(&catalog, vpcs, random)?,
         36..86 => on_peering(site, &catalog, random)?,
         86..93 => {
             let running: Vec<_> = catalog.running_tasks().collect();
@@ -237,6 +255,30 @@ fn create(vpcs: &[Vpc], random: &mut StdRng) -> Op {
         ..peering_create(&from, &to)
     };
     Op::Call(from.owner, Command::PeeringCreate(ask))
+}
+
+/// What VPCs are extended by: some of it is others'.
+const BLOCKS: [&str; 6] = [
+    "10.2.0.0/17",
+    "10.4.128.0/17",
+    "10.8.0.0/16",
+    "10.9.0.0/16",
+    "10.10.0.0/16",
+    "10.8.64.0/18",
+];
+
+/// One block more or less of a VPC.
+fn extend(catalog: &Catalog, vpcs: &[Vpc], random: &mut StdRng) -> Option<Op> {
+    let vpc = catalog.vpc(pick(vpcs, random)?.id)?;
+    let command = match random.random_bool(0.4) {
+        true => assistant::modify(
+            vpc,
+            &[],
+            &[&pick(&vpc.assistant_cidrs, random)?.to_string()],
+        ),
+        false => assistant::modify(vpc, &[pick(&BLOCKS, random)?], &[]),
+    };
+    Some(Op::Call(vpc.owner, command))
 }
 
 /// Something with a peering, mostly one that looks ready for it; other writers may be quicker.

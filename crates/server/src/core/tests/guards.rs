@@ -16,8 +16,8 @@ use super::history::{Decision, Guarded, Op, Site, TracedStore, perform, quota};
 use super::judge::Judge;
 use super::*;
 
-/// Every guard of every decision about a peering, except for [`NOT_ALONE`].
-const CASES: [(Decision, &[Guarded]); 10] = [
+/// Every guard of every decision about a peering or the blocks of a VPC, except for [`NOT_ALONE`].
+const CASES: [(Decision, &[Guarded]); 11] = [
     (
         Decision::Create,
         &[
@@ -32,6 +32,7 @@ const CASES: [(Decision, &[Guarded]); 10] = [
     (
         Decision::Accept,
         &[
+            Guarded::RequesterVpc,
             Guarded::AccepterVpc,
             Guarded::AccepterAccount,
             Guarded::Peering,
@@ -78,6 +79,10 @@ const CASES: [(Decision, &[Guarded]); 10] = [
         &[Guarded::Tombstone, Guarded::Peering, Guarded::OldTask],
     ),
     (Decision::Expire, &[Guarded::Peering]),
+    (
+        Decision::Extend,
+        &[Guarded::OwnVpc, Guarded::PeerVpc, Guarded::OwnAccount],
+    ),
 ];
 
 /// Guards that come with every write and that no two operations can meet in alone, and why.
@@ -234,6 +239,7 @@ impl Scene {
                 self.bed().clock.advance(REQUEST_LIFETIME);
                 (delete(&peering, Side::Requester), Op::Expire)
             }
+            Decision::Extend => self.extend(case.1).await,
             Decision::Other => panic!("{case:?} is not about a peering"),
         }
     }
@@ -355,6 +361,15 @@ impl Scene {
 
     async fn accept(&self, guard: Guarded) -> (Op, Op) {
         match guard {
+            // Gets a block that the accepter reaches through another peering.
+            Guarded::RequesterVpc => {
+                let sh = self.bed().vpc(2, SH, "10.2.0.0/16").await;
+                let bj = self.bed().vpc(3, BJ, "10.3.0.0/16").await;
+                self.bed().connected(&bj, &sh).await;
+                let gz = self.bed().vpc(1, GZ, "10.1.0.0/16").await;
+                let peering = self.bed().request(&gz, &sh).await.unwrap();
+                (extend(&gz, "10.3.0.0/24"), accept(&peering, Reply::Task))
+            }
             Guarded::AccepterVpc => {
                 self.done(quota(1, 3, 2)).await;
                 let hub = self.bed().vpc(1, GZ, "10.1.0.0/16").await;
@@ -374,6 +389,32 @@ impl Scene {
             }
             other => panic!("no case for {other:?}"),
         }
+    }
+
+    async fn extend(&self, guard: Guarded) -> (Op, Op) {
+        let bed = self.bed();
+        let gz = bed.vpc(1, GZ, "10.1.0.0/16").await;
+        let sh = bed.vpc(1, SH, "10.2.0.0/16").await;
+        let rival = match guard {
+            // Is peered with a VPC that has the block.
+            Guarded::OwnVpc => create(&gz, &sh, Reply::Task),
+            // Another peer of the VPC that this one is peered with gets the block.
+            Guarded::PeerVpc => {
+                let hub = bed.vpc(2, BJ, "10.3.0.0/16").await;
+                bed.connected(&gz, &hub).await;
+                bed.connected(&sh, &hub).await;
+                return (extend(&sh, "10.9.0.0/16"), extend(&gz, "10.9.0.0/16"));
+            }
+            Guarded::OwnAccount => {
+                let quotas = model::Quotas {
+                    assistant_cidrs_per_vpc: 0,
+                    ..model::Quotas::default()
+                };
+                Op::Quota(gz.owner, quotas)
+            }
+            other => panic!("no case for {other:?}"),
+        };
+        (rival, extend(&gz, "10.2.128.0/17"))
     }
 
     async fn enable(&self, guard: Guarded) -> (Op, Op) {
@@ -514,6 +555,10 @@ fn act(
 
 fn accept(peering: &PeeringConnection, reply: Reply) -> Op {
     act(peering, Side::Accepter, Command::PeeringAccept, reply)
+}
+
+fn extend(vpc: &Vpc, block: &str) -> Op {
+    Op::Call(vpc.owner, assistant::modify(vpc, &[block], &[]))
 }
 
 fn reject(peering: &PeeringConnection) -> Op {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
-use model::{PeeringConnection, Quotas};
+use model::{PeeringConnection, Quotas, VpcRef};
 use store::record::{Key, Record, decode};
 use store::{
     Answer, AnswerKey, Change, CommitError, Revision, Snapshot, Store, StoreError, Transaction,
@@ -27,6 +27,8 @@ tokio::task_local! {
 /// What one operation has done so far.
 struct Trace {
     decision: Decision,
+    /// The VPC that the operation is about, when it is about one.
+    subject: Option<VpcId>,
     attempts: Vec<Attempt>,
 }
 
@@ -88,7 +90,9 @@ pub enum Decision {
     Fail,
     Confirm,
     Expire,
-    /// Nothing about a peering.
+    /// The blocks of a VPC.
+    Extend,
+    /// Neither a peering nor the blocks of a VPC.
     Other,
 }
 
@@ -102,6 +106,7 @@ impl Op {
                 Command::PeeringEnable(_) => Decision::Enable,
                 Command::PeeringDelete(_) => Decision::Delete,
                 Command::PeeringModify(_) => Decision::Modify,
+                Command::AssistantCidrModify(_) => Decision::Extend,
                 _ => Decision::Other,
             },
             Op::Succeed(_) => Decision::Succeed,
@@ -109,6 +114,18 @@ impl Op {
             Op::Confirm(..) => Decision::Confirm,
             Op::Expire => Decision::Expire,
             Op::Quota(..) | Op::Join(..) => Decision::Other,
+        }
+    }
+}
+
+impl Op {
+    fn subject(&self) -> Option<VpcId> {
+        match self {
+            Op::Call(_, Command::AssistantCidrModify(ask)) => match ask.target.vpc {
+                VpcRef::Unified(id) => Some(id),
+                VpcRef::Legacy(_) => None,
+            },
+            _ => None,
         }
     }
 }
@@ -126,6 +143,7 @@ pub struct Done {
 pub async fn perform(core: &Core, op: Op) -> Done {
     let trace = RefCell::new(Trace {
         decision: op.decision(),
+        subject: op.subject(),
         attempts: Vec::new(),
     });
     let traced = TRACE.scope(trace, async {
@@ -249,7 +267,7 @@ pub fn quota(uin: u64, peerings_per_vpc: u32, inbox_per_vpc: u32) -> Op {
     Op::Quota(Uin(uin), quotas)
 }
 
-/// What a guard is about, as seen from the peering of its decision.
+/// What a guard is about, as seen from the peering, or the VPC, of its decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guarded {
     RequesterVpc,
@@ -266,6 +284,12 @@ pub enum Guarded {
     RouteTable,
     /// Which gateway a region has.
     Gateways,
+    /// The VPC that is extended.
+    OwnVpc,
+    /// One that it is peered with.
+    PeerVpc,
+    /// Its owner.
+    OwnAccount,
 }
 
 /// A memory store that keeps everything it was told, and can be told to ignore a guard.
@@ -296,7 +320,8 @@ impl TracedStore {
 
     /// Notes the guards of a transaction and takes the ignored one away.
     fn inspect(&self, transaction: &mut Transaction) {
-        let Ok(decision) = TRACE.try_with(|trace| trace.borrow().decision) else {
+        let traced = TRACE.try_with(|trace| (trace.borrow().decision, trace.borrow().subject));
+        let Ok((decision, subject)) = traced else {
             return;
         };
         if decision == Decision::Other {
@@ -306,7 +331,10 @@ impl TracedStore {
         let kinds: Vec<Option<Guarded>> = transaction
             .guards
             .iter()
-            .map(|guard| kind_of(&guard.key, guard.expected, peering.as_ref()))
+            .map(|guard| match subject {
+                Some(vpc) => Some(kind_about_vpc(&guard.key, vpc)),
+                None => kind_of(&guard.key, guard.expected, peering.as_ref()),
+            })
             .collect();
         let seen = kinds.iter().flatten().map(|kind| (decision, *kind));
         self.seen.lock().unwrap().extend(seen);
@@ -339,6 +367,15 @@ impl TracedStore {
             Record::Peering(peering) => Some(peering),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+fn kind_about_vpc(key: &str, vpc: VpcId) -> Guarded {
+    match key.parse().unwrap() {
+        Key::Vpc(id) if id == vpc => Guarded::OwnVpc,
+        Key::Vpc(_) => Guarded::PeerVpc,
+        Key::Account(_) => Guarded::OwnAccount,
+        other => panic!("a decision about blocks is guarded by {other:?}"),
     }
 }
 

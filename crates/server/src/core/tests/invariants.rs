@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{NextHop, PeeringConnection, PeeringState, Quotas, VpcId, World};
+use model::{CidrBlock, NextHop, PeeringConnection, PeeringState, Quotas, VpcId, World};
 
 use crate::catalog::Catalog;
 
@@ -33,10 +33,20 @@ fn pairs(catalog: &Catalog) {
     let mut pairs = BTreeSet::new();
     for peering in catalog.peerings().filter(|peering| is_open(peering)) {
         let (one, other) = (peering.requester, peering.accepter);
-        assert!(!one.cidr.overlaps(other.cidr), "ends of {}", peering.id);
+        if peering.is_carried() {
+            assert!(!meet(catalog, one.vpc, other.vpc), "ends of {}", peering.id);
+        }
         let pair = (one.vpc.min(other.vpc), one.vpc.max(other.vpc));
         assert!(pairs.insert(pair), "the pair of {} has two", peering.id);
     }
+}
+
+/// Whether a block of one VPC overlaps one of another.
+fn meet(catalog: &Catalog, one: VpcId, other: VpcId) -> bool {
+    let blocks = |vpc| catalog.vpc(vpc).unwrap().blocks().collect::<Vec<_>>();
+    let (ones, others) = (blocks(one), blocks(other));
+    ones.iter()
+        .any(|one| others.iter().any(|other| one.overlaps(*other)))
 }
 
 fn standing(catalog: &Catalog, vpc: VpcId) {
@@ -57,11 +67,12 @@ fn standing(catalog: &Catalog, vpc: VpcId) {
             true => (peering.requester, peering.accepter),
             false => (peering.accepter, peering.requester),
         };
-        if own.region() != peer.region() {
+        // The accepter may have extended its VPC since it was asked.
+        if own.region() != peer.region() && peering.is_carried() {
             for other in &reached {
-                assert!(!peer.cidr.overlaps(*other), "peers of {vpc} overlap");
+                assert!(!meet(catalog, peer.vpc, *other), "peers of {vpc} overlap");
             }
-            reached.push(peer.cidr);
+            reached.push(peer.vpc);
         }
     }
     let limit = quotas(catalog, vpc).peerings_per_vpc as usize;
@@ -88,10 +99,16 @@ fn routes(catalog: &Catalog, vpc: VpcId) {
             assert!(peering.is_carried(), "{id} is {}", peering.state.name());
         }
     }
-    let blocks: Vec<_> = catalog
-        .subnets_of(vpc)
-        .map(|(subnet, _)| subnet.cidr)
-        .collect();
+    let whole = catalog.vpc(vpc).unwrap();
+    assert!(whole.assistant_cidrs.len() <= quotas(catalog, vpc).assistant_cidrs_per_vpc as usize);
+    disjoint(&whole.blocks().collect::<Vec<_>>());
+    let subnets = catalog.subnets_of(vpc);
+    let blocks: Vec<_> = subnets.map(|(subnet, _)| subnet.cidr).collect();
+    assert!(blocks.iter().all(|block| whole.block_of(*block).is_some()));
+    disjoint(&blocks);
+}
+
+fn disjoint(blocks: &[CidrBlock]) {
     for (index, block) in blocks.iter().enumerate() {
         assert!(!blocks[..index].iter().any(|other| other.overlaps(*block)));
     }

@@ -1,5 +1,6 @@
 //! Use cases on a memory store and a clock that the test moves.
 
+mod assistant;
 mod authorise;
 mod competition;
 mod contention;

@@ -39,7 +39,7 @@ async fn once(core: &Core, command: &Command, number: u8) -> Result<Execution, U
 fn first(execution: Result<Execution, UseCaseError>) -> Bytes {
     match execution.unwrap() {
         Execution::First { decided, answer } => {
-            assert_eq!(answer, render(decided.as_ref(), None));
+            assert_eq!(answer, render((*decided).as_ref(), None));
             answer
         }
         Execution::Repeated { .. } => panic!("it was answered before"),

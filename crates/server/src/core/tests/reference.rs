@@ -5,6 +5,7 @@
 //! should have made of it. What is compared: every answer, and everything that a commit changed.
 
 mod effect;
+mod extension;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -187,14 +188,14 @@ impl Reference {
             }
             standing += 1;
             let other = if life.from == vpc { life.to } else { life.from };
-            let (cidr, other_cidr) = (self.vpcs[&peer].cidr, self.vpcs[&other].cidr);
-            if crosses(vpc, peer) && crosses(vpc, other) && meet(cidr, other_cidr) {
-                refusals.push(Refusal::PeersOverlap {
+            if crosses(vpc, peer) && crosses(vpc, other) {
+                let met = self.meetings(&self.blocks(peer), other);
+                refusals.extend(met.map(|(cidr, other_cidr)| Refusal::PeersOverlap {
                     vpc,
                     cidr,
                     other_cidr,
                     existing: *id,
-                });
+                }));
             }
         }
         let limit = self.quota(vpc).peerings_per_vpc;
@@ -222,14 +223,7 @@ impl Reference {
 
     /// Why there may be no peering between the two at all.
     fn no_pair(&self, from: VpcId, to: VpcId, except: Option<PeeringConnectionId>) -> Vec<Refusal> {
-        let mut refusals = Vec::new();
-        let (requester, accepter) = (self.vpcs[&from].cidr, self.vpcs[&to].cidr);
-        if meet(requester, accepter) {
-            refusals.push(Refusal::EndsOverlap {
-                requester,
-                accepter,
-            });
-        }
+        let mut refusals = self.no_ends(from, to);
         for (id, life) in &self.peerings {
             let is_same_pair =
                 (life.from, life.to) == (from, to) || (life.to, life.from) == (from, to);
@@ -283,6 +277,7 @@ impl Reference {
                 objections
             }
             Command::RouteCreate(ask) => self.against_route(*caller, ask),
+            Command::AssistantCidrModify(ask) => self.against_extension(*caller, ask),
             other => panic!("{other:?} is not in the reference"),
         }
     }
@@ -388,7 +383,13 @@ impl Reference {
             objections.push(DomainError::PeeringState(error));
         }
         let refusals = match event {
-            PeeringEvent::Accept => self.no_room(life.to, life.from, Some(ask.peering)),
+            PeeringEvent::Accept => {
+                let mut refusals = self.no_ends(life.from, life.to);
+                refusals.extend(self.no_room(life.to, life.from, Some(ask.peering)));
+                let blocks = self.blocks(life.to);
+                refusals.extend(self.beyond(life.from, life.to, ask.peering, &blocks));
+                refusals
+            }
             PeeringEvent::Enable => {
                 let mut refusals = self.no_pair(life.from, life.to, Some(ask.peering));
                 refusals.extend(self.no_room(life.from, life.to, Some(ask.peering)));
@@ -411,7 +412,7 @@ impl Reference {
         let hop = hop.and_then(|id: PeeringConnectionId| self.peerings.get(&id));
         let is_usable =
             hop.is_some_and(|life| life.state == "active" && (life.from == vpc || life.to == vpc));
-        let mut objections = Vec::new();
+        let mut objections = self.inside(vpc, route.destination);
         if !is_usable {
             objections.push(DomainError::NextHopNotFound(route.next_hop.clone()));
         }

@@ -101,7 +101,7 @@ const VPC: Kind = Kind::Object(&[
         },
     ),
     required("TagSet", TAGS),
-    required("AssistantCidrSet", TEXTS),
+    required("AssistantCidrSet", ASSISTANT_CIDR_LIST),
     required("EnableRouteVpcPublish", FLAG),
     required("EnableRouteVpcPublishIpv6", FLAG),
     required("StackType", TEXT),
@@ -145,6 +145,52 @@ const SUBNET_LIST: Kind = Kind::List {
     of: &SUBNET,
     most: ANY_NUMBER,
 };
+
+const ASSISTANT_CIDR: Kind = Kind::Object(&[
+    required("VpcId", Kind::Id("vpc-")),
+    required("CidrBlock", TEXT),
+    required("AssistantType", COUNT),
+    required("SubnetSet", SUBNET_LIST),
+]);
+
+const ASSISTANT_CIDR_LIST: Kind = Kind::List {
+    of: &ASSISTANT_CIDR,
+    most: ANY_NUMBER,
+};
+
+pub(super) const ASSISTANT_CIDRS_CHANGED: &[Field] =
+    &[required("AssistantCidrSet", ASSISTANT_CIDR_LIST)];
+
+pub(super) const ASSISTANT_CIDRS: &[Field] = &[
+    required("AssistantCidrSet", ASSISTANT_CIDR_LIST),
+    required("TotalCount", COUNT),
+];
+
+const CONFLICT_ITEM: Kind = Kind::Object(&[
+    required("ConflictId", TEXT),
+    required("DestinationItem", TEXT),
+    required("ConfilctId", TEXT),
+]);
+
+const CONFLICT_SOURCE: Kind = Kind::Object(&[
+    required("ConflictSourceId", TEXT),
+    required("SourceItem", TEXT),
+    required(
+        "ConflictItemSet",
+        Kind::List {
+            of: &CONFLICT_ITEM,
+            most: ANY_NUMBER,
+        },
+    ),
+]);
+
+pub(super) const ASSISTANT_CIDR_CONFLICTS: &[Field] = &[required(
+    "ConflictSourceSet",
+    Kind::List {
+        of: &CONFLICT_SOURCE,
+        most: ANY_NUMBER,
+    },
+)];
 
 pub(super) const SUBNET_CREATED: &[Field] = &[required("Subnet", SUBNET)];
 

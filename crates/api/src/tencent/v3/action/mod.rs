@@ -2,6 +2,7 @@
 //! test and the OpenAPI document are made from.
 
 mod answer;
+mod assistant;
 mod neighbour;
 pub(super) mod network;
 mod peering;
@@ -87,6 +88,7 @@ type Render = fn(&Outcome, &Arguments) -> Option<Vec<u8>>;
 pub const ACTIONS: &[&[Action]] = &[
     peering::ACTIONS,
     network::ACTIONS,
+    assistant::ACTIONS,
     route::ACTIONS,
     neighbour::ACTIONS,
 ];

@@ -426,8 +426,8 @@ pub(in crate::tencent::v3) const QUOTA_WORDS: &[(&str, QuotaKind)] = &[
     ("route-table-max-policies", QuotaKind::Routes),
     ("vpc-max-available-vpcpeers", QuotaKind::Peerings),
     ("vpc-max-vpcpeers", QuotaKind::PeeringsAndRequests),
+    ("vpc-max-assistant_cidrs", QuotaKind::AssistantCidrs),
     // What is not offered has a limit of nothing.
-    ("vpc-max-assistant_cidrs", QuotaKind::Nothing(0)),
     ("vpc-max-vpn-gateways", QuotaKind::Nothing(1)),
     ("vpc-max-nat-gateways", QuotaKind::Nothing(2)),
     ("vpc-max-network-acls", QuotaKind::Nothing(3)),

@@ -4,6 +4,7 @@
 //! without asking, so every member that the pages declare is written, as the JSON type that they
 //! declare. What is declared is in the table of actions, and a test compares the two.
 
+mod assistant;
 mod neighbour;
 mod network;
 mod peering;
@@ -17,6 +18,9 @@ use super::action::Action;
 use super::error::Error;
 use super::field::Arguments;
 
+pub(super) use assistant::{
+    assistant_cidr_conflicts, assistant_cidrs, assistant_cidrs_changed, assistant_cidrs_deleted,
+};
 pub(super) use neighbour::{app_id, identity, no_tags, nothing, regions, sub_accounts, zones};
 pub(super) use network::{quotas, subnet_created, subnets, subnets_created, vpc_created, vpcs};
 pub(super) use peering::{peering_created, peerings, task_result};

@@ -1,10 +1,11 @@
 //! VPCs and subnets.
 
 use model::command::QuotaKind;
-use model::outcome::SubnetView;
+use model::outcome::{AssistantCidrView, SubnetView, VpcView};
 use model::{Outcome, Vpc};
 use serde::Serialize;
 
+use super::assistant::AssistantCidrBody;
 use super::{local_time, object};
 use crate::tencent::v3::action::network::QUOTA_WORDS;
 use crate::tencent::v3::field::Arguments;
@@ -17,7 +18,9 @@ struct VpcCreated {
 
 pub(in crate::tencent::v3) fn vpc_created(outcome: &Outcome, _: &Arguments) -> Option<Vec<u8>> {
     match outcome {
-        Outcome::VpcCreated { vpc, .. } => Some(object(&VpcCreated { vpc: vpc.into() })),
+        Outcome::VpcCreated { vpc, .. } => Some(object(&VpcCreated {
+            vpc: VpcBody::new(vpc, &[]),
+        })),
         _ => None,
     }
 }
@@ -33,7 +36,7 @@ pub(in crate::tencent::v3) fn vpcs(outcome: &Outcome, _: &Arguments) -> Option<V
     match outcome {
         Outcome::Vpcs(page) => Some(object(&Vpcs {
             total_count: page.total,
-            vpc_set: page.items.iter().map(|view| (&view.vpc).into()).collect(),
+            vpc_set: page.items.iter().map(VpcBody::from).collect(),
         })),
         _ => None,
     }
@@ -58,14 +61,20 @@ struct VpcBody {
     ipv6_cidr_block: &'static str,
     ipv6_cidr_block_set: [(); 0],
     tag_set: [(); 0],
-    assistant_cidr_set: [(); 0],
+    assistant_cidr_set: Vec<AssistantCidrBody>,
     enable_route_vpc_publish: bool,
     enable_route_vpc_publish_ipv6: bool,
     stack_type: &'static str,
 }
 
-impl From<&Vpc> for VpcBody {
-    fn from(vpc: &Vpc) -> Self {
+impl From<&VpcView> for VpcBody {
+    fn from(view: &VpcView) -> Self {
+        VpcBody::new(&view.vpc, &view.assistant_cidrs)
+    }
+}
+
+impl VpcBody {
+    fn new(vpc: &Vpc, assistant_cidrs: &[AssistantCidrView]) -> Self {
         VpcBody {
             vpc_id: vpc.id.to_string(),
             vpc_name: vpc.name.to_string(),
@@ -81,7 +90,7 @@ impl From<&Vpc> for VpcBody {
             ipv6_cidr_block: "",
             ipv6_cidr_block_set: [],
             tag_set: [],
-            assistant_cidr_set: [],
+            assistant_cidr_set: assistant_cidrs.iter().map(Into::into).collect(),
             enable_route_vpc_publish: false,
             enable_route_vpc_publish_ipv6: false,
             stack_type: "DualStack",
@@ -141,7 +150,7 @@ pub(in crate::tencent::v3) fn subnets(outcome: &Outcome, _: &Arguments) -> Optio
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct SubnetBody {
+pub(super) struct SubnetBody {
     vpc_id: String,
     subnet_id: String,
     subnet_name: String,

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use model::admission::Refusal;
+use model::assistant::{Conflict, Obstacle};
 use model::command::{QuotaKind, Reply};
 use model::outcome::{
-    AccountView, Page, PeeringView, RouteTableView, RouteView, SubnetView, VpcView,
+    AccountView, AssistantCidrView, Page, PeeringView, RouteTableView, RouteView, SubnetView,
+    VpcView,
 };
 use model::peering::{ChargeType, QosLevel};
 use model::{
-    AppId, Bandwidth, Name, NextHop, PeeringConnection, PeeringEnd, PeeringState, Region, Route,
-    RouteTable, RouteTableKind, Subnet, Task, TaskId, TaskKind, TaskState, Uin, Vni, Vpc, Zone,
+    AppId, Bandwidth, CidrBlock, Name, NextHop, PeeringConnection, PeeringEnd, PeeringState,
+    Region, Route, RouteTable, RouteTableKind, Subnet, Task, TaskId, TaskKind, TaskState, Uin, Vni,
+    Vpc, Zone,
 };
 use serde_json::{Value, json};
 
@@ -29,6 +33,7 @@ fn vpc(legacy: &str, id: &str, cidr: &str) -> Vpc {
         owner: Uin(100_000_000_001),
         name: Name::new("a.b").unwrap(),
         cidr: cidr.parse().unwrap(),
+        assistant_cidrs: Vec::new(),
         created_at: CREATED,
         epoch: 0,
     }
@@ -99,6 +104,62 @@ fn peerings() -> Outcome {
     })
 }
 
+fn assistant() -> AssistantCidrView {
+    AssistantCidrView {
+        vpc: own_vpc().id,
+        cidr: "172.16.0.0/16".parse().unwrap(),
+        subnets: vec![subnet()],
+    }
+}
+
+/// Two blocks that conflict with something of every kind.
+fn conflicts() -> Vec<Conflict> {
+    let block = |text: &str| text.parse::<CidrBlock>().unwrap();
+    let conflict = |cidr: &str, with| Conflict {
+        cidr: block(cidr),
+        with,
+    };
+    let vpc = own_vpc().id;
+    let peering = "pcx-0a1b2c3d".parse().unwrap();
+    let refused = |refusal| Obstacle::Peering { peering, refusal };
+    let own = |cidr: &str| Obstacle::Assistant {
+        vpc,
+        cidr: block(cidr),
+    };
+    vec![
+        conflict(
+            "172.16.0.0/16",
+            Obstacle::Vpc {
+                vpc,
+                cidr: block("172.16.0.0/12"),
+            },
+        ),
+        conflict("172.16.0.0/16", own("172.16.4.0/24")),
+        conflict(
+            "172.16.0.0/16",
+            Obstacle::Route {
+                route_table: table().id,
+                destination: block("172.16.9.0/24"),
+            },
+        ),
+        conflict(
+            "10.9.0.0/16",
+            refused(Refusal::EndsOverlap {
+                requester: block("10.9.1.0/24"),
+                accepter: block("10.9.0.0/16"),
+            }),
+        ),
+        conflict(
+            "10.9.0.0/16",
+            refused(Refusal::OverlapBeyond {
+                vpc: "vpc-bbbbbbbb".parse().unwrap(),
+                cidr: block("10.9.0.0/16"),
+                through: peering,
+            }),
+        ),
+    ]
+}
+
 /// An outcome of every action.
 fn outcome(action: &str) -> Outcome {
     match action {
@@ -112,6 +173,7 @@ fn outcome(action: &str) -> Outcome {
         "DescribeVpcs" => Outcome::Vpcs(Page {
             total: 1,
             items: vec![VpcView {
+                assistant_cidrs: vec![assistant()],
                 vpc: own_vpc(),
                 subnets: 1,
                 route_tables: 1,
@@ -119,6 +181,17 @@ fn outcome(action: &str) -> Outcome {
                 hosts: 0,
             }],
         }),
+        "CreateAssistantCidr" | "DeleteAssistantCidr" | "ModifyAssistantCidr" => {
+            Outcome::AssistantCidrsChanged(vec![assistant()])
+        }
+        "DescribeAssistantCidr" => Outcome::AssistantCidrs(Page {
+            total: 1,
+            items: vec![assistant()],
+        }),
+        "CheckAssistantCidr" => Outcome::AssistantCidrConflicts {
+            vpc: own_vpc().id,
+            conflicts: conflicts(),
+        },
         "CreateSubnet" | "CreateSubnets" => Outcome::SubnetsCreated(vec![subnet()]),
         "CreateRouteTable" | "CreateRouteTableWithRoutes" => Outcome::RouteTableCreated {
             route_table: table(),
@@ -172,7 +245,7 @@ fn outcome(action: &str) -> Outcome {
             sub_accounts: vec![(Uin(100_000_000_009), "ci".to_owned(), CREATED)],
         }),
         "DescribeVpcLimits" => {
-            Outcome::Quotas(vec![(QuotaKind::Peerings, 10), (QuotaKind::Nothing(0), 0)])
+            Outcome::Quotas(vec![(QuotaKind::Peerings, 10), (QuotaKind::Nothing(1), 0)])
         }
         "DescribeSubnets" => Outcome::Subnets(Page {
             total: 1,
@@ -284,6 +357,35 @@ fn the_caller_and_its_surroundings_are_told() {
         rendered("DescribeResourceTagsByResourceIds")["Response"]["Tags"],
         json!([])
     );
+}
+
+#[test]
+fn assistant_blocks_are_shown_with_their_subnets() {
+    let created = rendered("CreateAssistantCidr");
+    let set = &created["Response"]["AssistantCidrSet"];
+    assert_eq!(set[0]["CidrBlock"], "172.16.0.0/16");
+    assert_eq!(set[0]["AssistantType"], 0);
+    assert_eq!(set[0]["SubnetSet"][0]["SubnetId"], "subnet-3lzrkspo");
+    let vpcs = rendered("DescribeVpcs");
+    assert_eq!(&vpcs["Response"]["VpcSet"][0]["AssistantCidrSet"], set);
+}
+
+#[test]
+fn conflicts_are_told_block_by_block() {
+    let item = |id: &str, block: &str| json!({"ConflictId": id, "DestinationItem": block, "ConfilctId": id});
+    let vpc = own_vpc().id.to_string();
+    let expected = json!([
+        {"ConflictSourceId": vpc, "SourceItem": "172.16.0.0/16", "ConflictItemSet": [
+            item(&vpc, "172.16.0.0/12"), item(&vpc, "172.16.4.0/24"),
+            item("rtb-85alck92", "172.16.9.0/24")
+        ]},
+        // What another account's peering leads to is not told.
+        {"ConflictSourceId": vpc, "SourceItem": "10.9.0.0/16", "ConflictItemSet": [
+            item("pcx-0a1b2c3d", "10.9.1.0/24"), item("pcx-0a1b2c3d", "10.9.0.0/16")
+        ]}
+    ]);
+    let told = rendered("CheckAssistantCidr");
+    assert_eq!(told["Response"]["ConflictSourceSet"], expected);
 }
 
 #[test]

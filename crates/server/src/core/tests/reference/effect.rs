@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::command::{PeeringAction, Reply};
+use model::outcome::AssistantCidrView;
 use model::{CidrBlock, NextHop, Side};
 
 use super::*;
@@ -165,6 +166,22 @@ impl Reference {
                     asked.push((route.destination, NextHop::Peering(hop)));
                 }
                 choice.tells_new(&asked)
+            }
+            Command::AssistantCidrModify(ask) => {
+                let VpcRef::Unified(vpc) = ask.target.vpc else {
+                    panic!("a legacy id")
+                };
+                let blocks = &mut self.vpcs.get_mut(&vpc).unwrap().assistant_cidrs;
+                blocks.retain(|block| !ask.remove.contains(block));
+                blocks.extend(&ask.add);
+                let view = |cidr: &CidrBlock| AssistantCidrView {
+                    vpc,
+                    cidr: *cidr,
+                    subnets: Vec::new(),
+                };
+                choice.answers(&Outcome::AssistantCidrsChanged(
+                    ask.add.iter().map(view).collect(),
+                ))
             }
             other => panic!("{other:?} is not in the reference"),
         }
