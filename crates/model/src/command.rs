@@ -9,6 +9,7 @@ use crate::monitor::MonitorQuery;
 use crate::overlay::Bandwidth;
 use crate::peering::{ChargeType, QosLevel};
 use crate::region::{Region, Zone};
+use crate::tag::{TagFilter, Tagged};
 
 /// A request to one use case. The caller's account comes with the call, not with the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +80,10 @@ pub enum Command {
     PeeringModify(PeeringModify),
     /// Lists peerings.
     PeeringList(PeeringQuery),
+    /// Gives a resource tags, takes some away, or both.
+    TagModify(TagModify),
+    /// Lists the tags of resources.
+    TagList(TagQuery),
     /// Asks how far a task is that the caller was told of.
     TaskResult(TaskId),
     /// Asks how far the work behind an answered action is, of whose task nobody was told.
@@ -109,6 +114,7 @@ impl Command {
             | Command::RouteTableList(_)
             | Command::RouteList(_)
             | Command::PeeringList(_)
+            | Command::TagList(_)
             | Command::TaskResult(_)
             | Command::WorkResult(_)
             | Command::MonitorData(_)
@@ -138,7 +144,8 @@ impl Command {
             | Command::PeeringReject(_)
             | Command::PeeringEnable(_)
             | Command::PeeringDelete(_)
-            | Command::PeeringModify(_) => false,
+            | Command::PeeringModify(_)
+            | Command::TagModify(_) => false,
         }
     }
 }
@@ -154,6 +161,8 @@ pub struct VpcCreate {
     pub cidr: CidrBlock,
     /// Subnets to make in the same transaction.
     pub subnets: Vec<SubnetSpec>,
+    /// Its tags, not checked yet.
+    pub tags: Vec<TagSpec>,
 }
 
 /// One VPC.
@@ -218,6 +227,8 @@ pub struct SubnetCreate {
     pub vpc: VpcRef,
     /// At least one.
     pub subnets: Vec<SubnetSpec>,
+    /// The tags of each, not checked yet.
+    pub tags: Vec<TagSpec>,
 }
 
 /// One subnet of a VPC.
@@ -262,6 +273,8 @@ pub struct RouteTableCreate {
     pub name: String,
     /// Its first routes.
     pub routes: Vec<RouteSpec>,
+    /// Its tags, not checked yet.
+    pub tags: Vec<TagSpec>,
 }
 
 /// A change of a route table; at least one of the options is present.
@@ -388,6 +401,8 @@ pub struct PeeringCreate {
     pub charge_type: ChargeType,
     /// The service level.
     pub qos_level: QosLevel,
+    /// The requester's tags of it, not checked yet.
+    pub tags: Vec<TagSpec>,
     /// What the caller holds afterwards. There is no reach here: the two regions say it.
     pub reply: Reply,
 }
@@ -443,6 +458,41 @@ pub struct PeeringModify {
     pub reach: Reach,
     /// What the caller holds afterwards.
     pub reply: Reply,
+}
+
+/// A tag, not checked yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagSpec {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// A change of a resource's tags. A key is not both given and taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagModify {
+    /// Where the resource is; of a peering, the region of the caller's end.
+    pub region: Region,
+    /// Whose it is said to be; another's is an unknown one.
+    pub owner: Option<Uin>,
+    /// The resource.
+    pub resource: Tagged,
+    /// The tags that it gets, which take the place of those with the same keys.
+    pub replace: Vec<TagSpec>,
+    /// The keys that go; an unknown one is no error.
+    pub remove: Vec<String>,
+}
+
+/// Whose tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagQuery {
+    /// Where the resources are.
+    pub region: Region,
+    /// The resources; an unknown one has no tags.
+    pub resources: Vec<Tagged>,
+    /// The part. Tags are in the order of their resources, then by key.
+    pub paging: Paging,
 }
 
 /// Which part of a list, and in which direction.
@@ -572,6 +622,8 @@ pub enum VpcFilter {
     NameParts(Vec<String>),
     /// By block, as it is written.
     Cidrs(Vec<String>),
+    /// By tags.
+    Tags(TagFilter),
     /// By a property that no VPC has.
     Nothing,
 }
@@ -589,6 +641,8 @@ pub enum SubnetFilter {
     Cidrs(Vec<String>),
     /// By the name of the zone.
     Zones(Vec<String>),
+    /// By tags.
+    Tags(TagFilter),
     /// By a property that no subnet has.
     Nothing,
 }
@@ -606,6 +660,8 @@ pub enum RouteTableFilter {
     Default(bool),
     /// By whether it has a route to a peering connection.
     ToPeerings,
+    /// By tags.
+    Tags(TagFilter),
     /// By a property that no route table has.
     Nothing,
 }

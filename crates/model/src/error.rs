@@ -5,6 +5,7 @@ use crate::assistant::Conflict;
 use crate::id::TaskId;
 use crate::monitor::MonitorError;
 use crate::peering::TransitionError;
+use crate::tag::TagError;
 
 /// Why a use case refused. The texts are for the caller and tell nothing about other tenants.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +108,9 @@ pub enum DomainError {
     /// The next hop is unknown, or not usable by this VPC.
     #[error("next hop {0} not found among the active peering connections of this VPC")]
     NextHopNotFound(String),
+    /// Tags are not allowed.
+    #[error(transparent)]
+    Tag(#[from] TagError),
     /// The VPC still has something that has to go first.
     #[error("VPC {vpc} cannot be deleted: {reason}")]
     VpcInUse {

@@ -9,6 +9,7 @@ use crate::id::{AppId, PeeringConnectionId, RouteTableId, SubnetId, TaskId, Uin,
 use crate::monitor::MonitorData;
 use crate::peering::PeeringConnection;
 use crate::region::Region;
+use crate::tag::Tagged;
 use crate::task::Task;
 use crate::time::UnixMillis;
 use crate::vpc::{Route, RouteTable, Subnet, Vpc};
@@ -72,6 +73,8 @@ pub enum Outcome {
     Peerings(Page<PeeringView>),
     /// A peering was made, and its caller follows no task.
     PeeringCreated(PeeringConnectionId),
+    /// A part of a list of tags.
+    Tags(Page<TagView>),
     /// An asynchronous action was committed.
     TaskStarted(TaskId),
     /// How far a task is.
@@ -184,11 +187,24 @@ pub struct RouteTableView {
     pub subnets: Vec<SubnetId>,
 }
 
+/// A tag of a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagView {
+    /// The resource.
+    pub resource: Tagged,
+    /// The tag's key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
 /// A peering with what is shown of its two accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeeringView {
     /// The peering, shared with the state that it was read from.
     pub peering: Arc<PeeringConnection>,
+    /// Whose view it is; each account has tags of its own.
+    pub viewer: Uin,
     /// The requester's application number.
     pub requester_app_id: AppId,
     /// The accepter's application number.

@@ -26,6 +26,7 @@ use crate::id::{LegacyVpcId, PeeringConnectionId, TaskId, Uin, VpcId};
 use crate::name::Name;
 use crate::overlay::{Bandwidth, Side, Vni};
 use crate::region::Region;
+use crate::tag::Tags;
 use crate::time::UnixMillis;
 use crate::vpc::Vpc;
 
@@ -53,10 +54,35 @@ pub struct PeeringConnection {
     pub vni: Vni,
     /// Where it stands.
     pub state: PeeringState,
+    /// The requester's tags, of which the accepter sees nothing. Of a peering inside one account there
+    /// are no others.
+    pub requester_tags: Tags,
+    /// The accepter's tags, of which the requester sees nothing.
+    pub accepter_tags: Tags,
     /// The task that is running on it; while one runs, other actions are refused.
     pub task: Option<TaskId>,
     /// When it was made.
     pub created_at: UnixMillis,
+}
+
+impl PeeringConnection {
+    /// The tags that an account has on it.
+    pub fn tags_of(&self, account: Uin) -> &Tags {
+        match self.is_owned_by(account, Side::Requester) {
+            true => &self.requester_tags,
+            false => &self.accepter_tags,
+        }
+    }
+
+    /// The same peering with other tags of an account.
+    pub fn with_tags_of(&self, account: Uin, tags: Tags) -> PeeringConnection {
+        let mut peering = self.clone();
+        match self.is_owned_by(account, Side::Requester) {
+            true => peering.requester_tags = tags,
+            false => peering.accepter_tags = tags,
+        }
+        peering
+    }
 }
 
 /// One end of a peering: what is fixed about its VPC.

@@ -11,6 +11,7 @@ use crate::peering::{
     ChargeType, PeeringConnection, PeeringEnd, PeeringState, QosLevel, REQUEST_LIFETIME,
 };
 use crate::region::Region;
+use crate::tag::Tags;
 use crate::task::Task;
 use crate::time::UnixMillis;
 use crate::vpc::{RouteTable, Subnet, Vpc};
@@ -94,6 +95,7 @@ pub fn vpc(number: u32, region: Region, owner: u64, cidr: &str) -> Vpc {
         name: Name::new("test").expect("a short name"),
         cidr: cidr.parse().expect("a block"),
         assistant_cidrs: Vec::new(),
+        tags: Tags::default(),
         created_at: UnixMillis(0),
         epoch: 0,
     }
@@ -118,6 +120,8 @@ pub fn peering(number: u64, requester: &Vpc, accepter: &Vpc, now: UnixMillis) ->
         qos_level: QosLevel::default(),
         vni: Vni::try_from(number as u32 % 1_000_000 + 1).expect("in range"),
         state,
+        requester_tags: Tags::default(),
+        accepter_tags: Tags::default(),
         task: None,
         created_at: now,
     }

@@ -7,6 +7,7 @@ use crate::id::{
 };
 use crate::name::{Description, Name};
 use crate::region::{Region, Zone};
+use crate::tag::Tags;
 use crate::time::UnixMillis;
 
 /// A tenant's private network in one region.
@@ -25,6 +26,8 @@ pub struct Vpc {
     /// Its assistant CIDR blocks, which were added to it later, in that order. None overlaps
     /// another or [`Vpc::cidr`].
     pub assistant_cidrs: Vec<CidrBlock>,
+    /// Its tags.
+    pub tags: Tags,
     /// When it was made.
     pub created_at: UnixMillis,
     /// Counts decisions about what belongs to the VPC (blocks, peerings, subnets, route tables). Every such
@@ -87,6 +90,8 @@ pub struct Subnet {
     pub zone: Zone,
     /// The route table that its hosts' traffic follows.
     pub route_table: RouteTableId,
+    /// Its tags.
+    pub tags: Tags,
     /// When it was made.
     pub created_at: UnixMillis,
 }
@@ -113,6 +118,8 @@ pub struct RouteTable {
     pub kind: RouteTableKind,
     /// The custom routes, in the order they were added; destinations are unique.
     pub routes: Vec<Route>,
+    /// Its tags.
+    pub tags: Tags,
     /// When it was made.
     pub created_at: UnixMillis,
 }

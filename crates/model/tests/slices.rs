@@ -66,6 +66,7 @@ impl Builder {
                     description: None,
                 })
                 .collect(),
+            tags: model::Tags::default(),
             created_at: NOW,
         };
         let subnet = Subnet {
@@ -76,6 +77,7 @@ impl Builder {
             cidr: vpc.cidr,
             zone: Zone(100_001),
             route_table: table.id,
+            tags: model::Tags::default(),
             created_at: NOW,
         };
         let id = subnet.id;

@@ -339,6 +339,7 @@ impl Core {
         let catalog = self.catalog();
         let Some(vpc) = catalog.vpc_by_ref(region, VpcRef::Legacy(seed.id)) else {
             let ask = VpcCreate {
+                tags: Vec::new(),
                 region,
                 name: seed.name.clone(),
                 cidr: seed.cidr,
@@ -361,6 +362,7 @@ impl Core {
         }
         let count = missing.len();
         let command = Command::SubnetCreate(SubnetCreate {
+            tags: Vec::new(),
             region,
             vpc: vpc.id.into(),
             subnets: missing,

@@ -2,7 +2,7 @@
 //! has the name because it has to run optimised and alone, as those that do.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,6 +156,7 @@ fn slice(end: usize, peer_key: PublicKey) -> GatewaySlice {
                 number: own as u32 + 1,
             },
             cidr: cidr(end, own),
+            assistant_cidrs: BTreeSet::new(),
             subnets: BTreeMap::from([(SubnetId::from_entropy(1), subnet)]),
         };
         vpcs.insert(vpc(end, own), vpc_slice);
@@ -170,6 +171,7 @@ fn slice(end: usize, peer_key: PublicKey) -> GatewaySlice {
                 local_vpc: vpc(end, own),
                 peer_vpc: vpc(other, peer),
                 peer_cidr: cidr(other, peer),
+                peer_assistant_cidrs: BTreeSet::new(),
                 bandwidth: Bandwidth::from_mbps(100),
                 peer: PeerEnd::Gateway(gateway(other)),
                 peer_has_route: true,

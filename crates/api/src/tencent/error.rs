@@ -201,7 +201,7 @@ fn domain_code(error: &DomainError) -> (i32, &'static str) {
         ) => (5100, invented::PEERING_STATE_ERROR),
         DomainError::ActionLocked(_) => (5100, "ActionLocked"),
         DomainError::Monitor(error) => monitor::code(error),
-        DomainError::Parameter { .. } => (4000, "InvalidParameter"),
+        DomainError::Tag(_) | DomainError::Parameter { .. } => (4000, "InvalidParameter"),
     }
 }
 

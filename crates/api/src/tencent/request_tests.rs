@@ -51,6 +51,7 @@ const SEED: &str = "Action=CreateVpcPeeringConnectionEx&Region=gz&vpcId=gz_vpc_2
 fn the_documented_example_is_understood() {
     let region = Region::Guangzhou;
     let expected = PeeringCreate {
+        tags: Vec::new(),
         region,
         vpc: "gz_vpc_226".parse().unwrap(),
         peer_region: region,
@@ -253,6 +254,7 @@ fn a_vpc_may_come_with_subnets() {
                  &subnetSet.0.subnetName=wikitest&subnetSet.0.cidrBlock=192.168.1.0/24\
                  &subnetSet.0.zoneId=100002";
     let expected = VpcCreate {
+        tags: Vec::new(),
         region: Region::Guangzhou,
         name: "bbbtest".into(),
         cidr: "192.168.0.0/16".parse().unwrap(),
@@ -435,6 +437,7 @@ fn route_tables_are_made_with_or_without_routes_and_changed_in_part() {
     }];
     let created = |routes| {
         Command::RouteTableCreate(RouteTableCreate {
+            tags: Vec::new(),
             region: Region::Guangzhou,
             vpc: "gz_vpc_226".parse().unwrap(),
             name: "t1".into(),

@@ -33,6 +33,15 @@ impl Row {
         Arc::ptr_eq(&self.view.peering, &view.peering)
             && self.view.requester_app_id == view.requester_app_id
             && self.view.accepter_app_id == view.accepter_app_id
+            && self.shows_tags_of(view)
+    }
+}
+
+impl Row {
+    // Each account sees its own tags of a peering, and nothing else depends on who looks.
+    fn shows_tags_of(&self, view: &PeeringView) -> bool {
+        let shown = self.view.peering.tags_of(self.view.viewer);
+        shown == view.peering.tags_of(view.viewer)
     }
 }
 

@@ -20,8 +20,8 @@ use model::peering::{ChargeType, QosLevel};
 use model::{
     Access, AccessKey, Account, AppId, Bandwidth, CidrBlock, KeyStatus, LegacyRouteTableId,
     LegacyVpcId, Name, PeeringConnection, PeeringConnectionId, PeeringEnd, PeeringState, Principal,
-    Quotas, Region, RouteTable, RouteTableId, RouteTableKind, Task, TaskId, TaskKind, TaskState,
-    Uin, UnixMillis, Vni, Vpc, VpcId,
+    Quotas, Region, RouteTable, RouteTableId, RouteTableKind, Tags, Task, TaskId, TaskKind,
+    TaskState, Uin, UnixMillis, Vni, Vpc, VpcId,
 };
 use server::config::{MASTER_KEY_FILE, STATE_FILE};
 use server::sealing::MasterKey;
@@ -232,6 +232,7 @@ impl Seeder {
             name: Name::new(&format!("bench-{number}"))?,
             cidr: cidr(second)?,
             assistant_cidrs: Vec::new(),
+            tags: Tags::default(),
             created_at: self.now,
             epoch: 0,
         };
@@ -242,6 +243,7 @@ impl Seeder {
             name: Name::new("default")?,
             kind: RouteTableKind::Default,
             routes: Vec::new(),
+            tags: Tags::default(),
             created_at: self.now,
         };
         let end = PeeringEnd::from(&vpc);
@@ -275,6 +277,8 @@ impl Seeder {
             qos_level: QosLevel::default(),
             vni: Vni::try_from(Vni::FIRST.get() + number)?,
             state: PeeringState::Active { since: created_at },
+            requester_tags: Tags::default(),
+            accepter_tags: Tags::default(),
             task: None,
             created_at,
         };

@@ -12,7 +12,7 @@ use model::peering::PeeringEnd;
 use model::policy::{ConditionKey, Decision, Facts, PolicyRequest, Resource};
 use model::{
     Access, AccessKey, PeeringConnection, PeeringConnectionId, Principal, Region, RouteTableRef,
-    Side, SubnetRef, Uin, Vpc, VpcRef, World,
+    Side, SubnetRef, Tagged, Uin, Vpc, VpcRef, World,
 };
 
 use super::Core;
@@ -148,6 +148,8 @@ impl<'a> Named<'a> {
             Command::RouteList(query) => self.all(query.region),
             Command::ZoneList(region) => self.all(*region),
             Command::PeeringList(query) => self.all(query.region),
+            Command::TagList(query) => self.all(query.region),
+            Command::TagModify(ask) => self.tagged(ask.region, ask.resource),
             Command::MonitorData(query) => self.peering(query.region, query.peering, None),
             Command::AccountShow(_)
             | Command::RegionList
@@ -298,6 +300,23 @@ impl<'a> Named<'a> {
             self.fact(ConditionKey::Vpc, vpc_spellings(Some(vpc), vpc.id.into()));
         }
         self.push(region, names);
+    }
+
+    fn tagged(&mut self, region: Region, resource: Tagged) {
+        match resource {
+            Tagged::Vpc(id) => self.vpc(region, id.into()),
+            Tagged::Subnet(id) => self.subnet_in(SubnetTarget {
+                region,
+                vpc: None,
+                subnet: id.into(),
+            }),
+            Tagged::RouteTable(id) => self.route_table_in(RouteTableTarget {
+                region,
+                vpc: None,
+                route_table: id.into(),
+            }),
+            Tagged::Peering(id) => self.peering(region, id, None),
+        }
     }
 
     fn owns(&self, region: Region, vpc: model::VpcId) -> bool {

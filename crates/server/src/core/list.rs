@@ -9,19 +9,20 @@ use std::sync::Arc;
 use model::command::{
     AccountQuery, AssistantCidrQuery, Direction, NetworkKind, Order, Paging, PeeringQuery,
     PeeringStateFilter, QuotaKind, QuotaQuery, Reply, RouteQuery, RouteTableQuery, SubnetQuery,
-    SubnetTarget, VpcQuery, VpcTarget,
+    SubnetTarget, TagQuery, VpcQuery, VpcTarget,
 };
 use model::outcome::{
     AccountView, AssistantCidrView, Page, PeeringView, RouteTableView, RouteView, SubnetView,
-    VpcDetail, VpcView,
+    TagView, VpcDetail, VpcView,
 };
 use model::{
     CidrBlock, DomainError, Outcome, PeeringConnection, PeeringState, Region, Route, RouteTable,
-    TaskId, Uin, UnixMillis, Vpc, VpcRef, World,
+    Tags, TaskId, Uin, UnixMillis, Vpc, VpcRef, World,
 };
 
 use super::hosts::Hosts;
 use super::subnet::subnet_target;
+use super::tag::tags_of;
 use super::vpc::vpc_of;
 use crate::catalog::Catalog;
 use crate::error::UseCaseError;
@@ -269,6 +270,7 @@ impl Lists<'_> {
         let (catalog, caller) = (self.catalog, self.caller);
         let view = |peering: &Arc<PeeringConnection>| PeeringView {
             peering: Arc::clone(peering),
+            viewer: caller,
             requester_app_id: catalog.app_id(peering.requester.owner),
             accepter_app_id: catalog.app_id(peering.accepter.owner),
         };
@@ -326,6 +328,25 @@ impl Lists<'_> {
             (peering.name.as_str(), peering.created_at, peering.id)
         });
         Ok(Outcome::Peerings(page.map(view)))
+    }
+
+    /// Lists tags of the caller's resources.
+    pub(super) fn tags(&self, query: &TagQuery) -> Outcome {
+        let (catalog, caller) = (self.catalog, self.caller);
+        let of_each = query.resources.iter().flat_map(|resource| {
+            let tags = tags_of(catalog, caller, query.region, *resource);
+            let pairs = tags.into_iter().flat_map(Tags::iter);
+            pairs.map(|(key, value)| TagView {
+                resource: *resource,
+                key: key.to_owned(),
+                value: value.to_owned(),
+            })
+        });
+        let found: Vec<TagView> = of_each.collect();
+        Outcome::Tags(Page {
+            total: found.len() as u64,
+            items: part(found.into_iter(), query.paging).collect(),
+        })
     }
 
     /// How far a task of the caller is, if it was answered so.

@@ -23,6 +23,7 @@ mod route;
 mod route_table;
 mod sub_account;
 mod subnet;
+mod tag;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -254,6 +255,7 @@ impl Core {
             Command::RouteTableList(query) => lists.route_tables(query),
             Command::RouteList(query) => Ok(lists.routes(query)),
             Command::PeeringList(query) => lists.peerings(query),
+            Command::TagList(query) => Ok(lists.tags(query)),
             Command::TaskResult(task) => lists.task(*task, Reply::Task),
             Command::WorkResult(task) => lists.task(*task, Reply::Peering),
             Command::QuotaList(query) => Ok(lists.quotas(query)),
@@ -286,7 +288,8 @@ impl Core {
             | Command::PeeringReject(_)
             | Command::PeeringEnable(_)
             | Command::PeeringDelete(_)
-            | Command::PeeringModify(_) => return None,
+            | Command::PeeringModify(_)
+            | Command::TagModify(_) => return None,
         })
     }
 
@@ -321,6 +324,7 @@ impl Core {
             Command::PeeringEnable(ask) => self.peering_enable(draft, caller, *ask),
             Command::PeeringDelete(ask) => self.peering_delete(draft, caller, *ask),
             Command::PeeringModify(ask) => self.peering_modify(draft, caller, ask),
+            Command::TagModify(ask) => tag::modify(draft, caller, ask),
             Command::VpcList(_)
             | Command::VpcListAll(_)
             | Command::VpcGet(_)
@@ -331,6 +335,7 @@ impl Core {
             | Command::RouteTableList(_)
             | Command::RouteList(_)
             | Command::PeeringList(_)
+            | Command::TagList(_)
             | Command::TaskResult(_)
             | Command::WorkResult(_)
             | Command::MonitorData(_)

@@ -15,13 +15,14 @@ use model::admission::{Refusal, admit_accept, admit_create, admit_enable};
 use model::command::{PeeringAction, PeeringCreate, PeeringModify, Reply};
 use model::peering::{Actor, PeeringEvent, Transition, TransitionError};
 use model::{
-    DomainError, Name, Outcome, PeeringConnection, PeeringEnd, PeeringState, Side, TaskKind, Uin,
-    World,
+    DomainError, Name, Outcome, PeeringConnection, PeeringEnd, PeeringState, Side, Tags, TaskKind,
+    Uin, World,
 };
 use store::record::{Key, VniReservation};
 
 use super::commit::Draft;
 use super::gateway::DEPLOYMENT;
+use super::tag::checked;
 use super::task::{Ending, Work};
 use super::vpc::vpc_of;
 use super::{Core, number};
@@ -59,6 +60,8 @@ impl Core {
             qos_level: ask.qos_level,
             vni: self.numbers.vni(catalog)?,
             state,
+            requester_tags: checked(&ask.tags)?,
+            accepter_tags: Tags::default(),
             task: None,
             created_at: now,
         };
@@ -211,7 +214,14 @@ impl Core {
         let outcome = self.begin(draft, owner, work, &mut peering);
         match transition {
             Transition::Gone => draft.delete(&Key::Peering(peering.id)),
-            Transition::To(state) => draft.put(PeeringConnection { state, ..peering }),
+            // The account that deletes it is done with it, its tags included.
+            Transition::To(state) => {
+                let peering = match actor {
+                    Actor::Account(account) => peering.with_tags_of(account, Tags::default()),
+                    Actor::System => peering,
+                };
+                draft.put(PeeringConnection { state, ..peering });
+            }
         }
         Ok(outcome)
     }

@@ -14,6 +14,7 @@ use store::record::{Key, LegacyId, LegacyIndex};
 use super::commit::Draft;
 use super::route::routes_of;
 use super::subnet::subnet_of;
+use super::tag::checked;
 use super::vpc::{owned_vpc, put_floor, vpc_of};
 use super::{Core, number};
 use crate::catalog::Catalog;
@@ -70,6 +71,7 @@ impl Core {
             name,
             kind: RouteTableKind::Ordinary,
             routes,
+            tags: checked(&ask.tags)?,
             created_at: self.now(),
         };
         draft.next_epoch(vpc.id);

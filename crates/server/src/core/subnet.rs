@@ -4,11 +4,12 @@ use model::command::{SubnetCreate, SubnetModify, SubnetSpec, SubnetTarget};
 use model::outcome::SubnetView;
 use model::vpc::is_subnet_cidr;
 use model::{
-    CidrBlock, DomainError, Name, Outcome, RouteTable, Subnet, SubnetRef, Uin, Vpc, World,
+    CidrBlock, DomainError, Name, Outcome, RouteTable, Subnet, SubnetRef, Tags, Uin, Vpc, World,
 };
 use store::record::{Key, LegacyId, LegacyIndex};
 
 use super::commit::Draft;
+use super::tag::checked;
 use super::vpc::{owned_vpc, put_floor, vpc_of};
 use super::{Core, number};
 use crate::catalog::Catalog;
@@ -84,7 +85,8 @@ impl Core {
             .default_route_table(vpc.id)
             .ok_or_else(|| UseCaseError::Internal(format!("{} has no default table", vpc.id)))?;
         let vpc = vpc.next_epoch();
-        let subnets = self.add_subnets(draft, &vpc, table, &ask.subnets)?;
+        let tags = checked(&ask.tags)?;
+        let subnets = self.add_subnets(draft, &vpc, table, &ask.subnets, &tags)?;
         draft.read(&Key::Account(caller));
         draft.put(vpc);
         Ok(Outcome::SubnetsCreated(subnets))
@@ -119,6 +121,7 @@ impl Core {
         vpc: &Vpc,
         table: &RouteTable,
         specs: &[SubnetSpec],
+        tags: &Tags,
     ) -> Result<Vec<SubnetView>, UseCaseError> {
         let catalog = draft.catalog();
         let mut taken: Vec<CidrBlock> = catalog
@@ -141,6 +144,7 @@ impl Core {
                 cidr: spec.cidr,
                 zone: spec.zone,
                 route_table: table.id,
+                tags: tags.clone(),
                 created_at: now,
             };
             draft.put(LegacyIndex::Subnet(subnet.legacy_id, subnet.id));

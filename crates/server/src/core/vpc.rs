@@ -9,11 +9,12 @@ use model::peering::Actor;
 use model::vpc::is_vpc_cidr;
 use model::{
     DomainError, LegacyVpcId, Name, Outcome, PeeringConnection, PeeringState, Region, RouteTable,
-    RouteTableKind, Side, Uin, UnixMillis, Vpc, VpcId, VpcRef, World,
+    RouteTableKind, Side, Tags, Uin, UnixMillis, Vpc, VpcId, VpcRef, World,
 };
 use store::record::{Key, LegacyId, LegacyIndex, NumberFloor, Tally};
 
 use super::commit::Draft;
+use super::tag::checked;
 use super::{Core, number};
 use crate::catalog::Catalog;
 use crate::error::{OperatorError, UseCaseError};
@@ -131,11 +132,12 @@ impl Core {
             name,
             cidr: ask.cidr,
             assistant_cidrs: Vec::new(),
+            tags: checked(&ask.tags)?,
             created_at: now,
             epoch: 0,
         };
         let table = self.default_table(catalog, &vpc, now)?;
-        let subnets = self.add_subnets(draft, &vpc, &table, &ask.subnets)?;
+        let subnets = self.add_subnets(draft, &vpc, &table, &ask.subnets, &Tags::default())?;
         draft.put(Tally {
             owner,
             region,
@@ -165,6 +167,7 @@ impl Core {
             name: Name::new(DEFAULT_TABLE_NAME).expect("the constant is a name"),
             kind: RouteTableKind::Default,
             routes: Vec::new(),
+            tags: Tags::default(),
             created_at: now,
         })
     }

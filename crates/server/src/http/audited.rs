@@ -178,6 +178,7 @@ fn success(outcome: &Outcome, catalog: &Catalog) -> Ending {
         | Outcome::RouteTables(_)
         | Outcome::Routes(_)
         | Outcome::Peerings(_)
+        | Outcome::Tags(_)
         | Outcome::MonitorData(_)
         | Outcome::Quotas(_)
         | Outcome::TaskResult(_)

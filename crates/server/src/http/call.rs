@@ -44,7 +44,7 @@ struct Seen {
 /// What a call is answered when nothing was wrong with the request.
 enum Told {
     /// What a read has found.
-    Found(Outcome),
+    Found(Box<Outcome>),
     /// An answer that is remembered, with its code.
     Remembered { code: i32, body: Bytes },
 }
@@ -202,7 +202,7 @@ impl PublicApi {
         }
         let found = self.core.execute(caller.account, command).await;
         found
-            .map(Told::Found)
+            .map(|outcome| Told::Found(Box::new(outcome)))
             .map_err(|error| api_error(error, &common.action))
     }
 

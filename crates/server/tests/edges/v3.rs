@@ -340,7 +340,7 @@ async fn every_action_needs_a_key_that_may_be_used() {
         }
         let answer = ask(&bed, action, Some(&read_only)).await;
         let is_refused = code(&answer) == "AuthFailure.UnauthorizedOperation";
-        let may_write = action.is_write() && action.product.service() == "vpc";
+        let may_write = action.is_write() && ["tag", "vpc"].contains(&action.product.service());
         // What is wrong with the parameters is told before what the key may do.
         let is_judged = !matches!(
             code(&answer).split('.').next(),

@@ -42,6 +42,8 @@ async fn furnish(bed: &Bed) -> BTreeMap<&'static str, Value> {
     let mut first_subnet = subnet(1);
     first_subnet["VpcId"] = one["VpcId"].clone();
     let subnet_id = made(bed, "CreateSubnet", first_subnet).await["Subnet"]["SubnetId"].clone();
+    let assistant = json!({"VpcId": one["VpcId"], "CidrBlocks": ["172.16.0.0/16"]});
+    made(bed, "CreateAssistantCidr", assistant).await;
     let table = json!({"VpcId": one["VpcId"], "RouteTableName": "t"});
     let table = made(bed, "CreateRouteTable", table).await["RouteTable"]["RouteTableId"].clone();
     let peering = json!({
@@ -78,6 +80,9 @@ async fn furnish(bed: &Bed) -> BTreeMap<&'static str, Value> {
         ("SubnetName", json!("mine")),
         ("Zone", json!("ap-guangzhou-1")),
         ("CidrBlock", json!(inside(7))),
+        ("CidrBlocks", json!(["172.18.0.0/16"])),
+        ("NewCidrBlocks", json!(["172.17.0.0/16"])),
+        ("OldCidrBlocks", json!(["172.16.0.0/16"])),
         ("Subnets", json!([subnet(8)])),
         ("Routes", json!([route])),
         ("RouteIds", json!([number])),

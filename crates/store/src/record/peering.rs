@@ -3,7 +3,7 @@
 use model::peering::{ChargeType, QosLevel};
 use model::{
     Bandwidth, CidrBlock, GatewayId, LegacyVpcId, Name, PeeringConnection, PeeringConnectionId,
-    PeeringEnd, PeeringState, Side, TaskId, Tombstone, Uin, UnixMillis, Vni, VpcId,
+    PeeringEnd, PeeringState, Side, Tags, TaskId, Tombstone, Uin, UnixMillis, Vni, VpcId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,11 @@ pub(super) struct PeeringRecord {
     qos_level: QosLevelRecord,
     vni: u32,
     state: StateRecord,
+    // Absent in records of before there were any.
+    #[serde(default, skip_serializing_if = "Tags::is_empty", with = "text::tags")]
+    requester_tags: Tags,
+    #[serde(default, skip_serializing_if = "Tags::is_empty", with = "text::tags")]
+    accepter_tags: Tags,
     task: Option<Text<TaskId>>,
     #[serde(with = "text::millis")]
     created_at: UnixMillis,
@@ -187,6 +192,8 @@ impl Stored for PeeringRecord {
             },
             vni: peering.vni.get(),
             state: StateRecord::from(&peering.state),
+            requester_tags: peering.requester_tags.clone(),
+            accepter_tags: peering.accepter_tags.clone(),
             task: peering.task.map(Text),
             created_at: peering.created_at,
         }
@@ -216,6 +223,8 @@ impl Stored for PeeringRecord {
             },
             vni: Vni::try_from(self.vni).map_err(|_| "the VNI is out of range")?,
             state: self.state.into(),
+            requester_tags: self.requester_tags,
+            accepter_tags: self.accepter_tags,
             task: self.task.map(|Text(task)| task),
             created_at: self.created_at,
         })

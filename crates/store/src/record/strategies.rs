@@ -7,7 +7,8 @@ use model::{
     Access, Bandwidth, CidrBlock, Description, GatewayId, KeyStatus, LegacyRouteTableId,
     LegacySubnetId, LegacyVpcId, Name, NextHop, PeeringConnectionId, PeeringEnd, PeeringState,
     Policy, Principal, PublicKey, Quotas, Region, Route, RouteItemId, RouteTableId, RouteTableKind,
-    SealedSecret, Side, SubnetId, TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, VpcId, Zone,
+    SealedSecret, Side, SubnetId, Tags, TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, VpcId,
+    Zone,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -40,6 +41,16 @@ fn bandwidth() -> impl Strategy<Value = Bandwidth> {
     any::<u32>().prop_map(Bandwidth::from_mbps)
 }
 
+/// Some tags that come from a number, none for every other one.
+fn tags(number: u64) -> Tags {
+    let all = [
+        ("city", "gz"),
+        ("empty", ""),
+        ("\u{57ce}", "b\u{fc}ro \"x\""),
+    ];
+    Tags::new(all.into_iter().take((number % 4) as usize)).unwrap()
+}
+
 fn vpc() -> impl Strategy<Value = Vpc> {
     (
         any::<u64>(),
@@ -64,6 +75,7 @@ fn vpc() -> impl Strategy<Value = Vpc> {
                     .map(|block| block.parse::<CidrBlock>().unwrap())
                     .filter(|block| epoch % 2 == 0 && !block.overlaps(cidr))
                     .collect(),
+                tags: tags(epoch),
                 created_at,
                 epoch,
             },
@@ -107,6 +119,8 @@ fn peering() -> impl Strategy<Value = PeeringConnection> {
                 qos_level,
                 vni,
                 state,
+                requester_tags: tags(id),
+                accepter_tags: tags(id / 7),
                 task: task.map(TaskId),
                 created_at,
             }
@@ -175,6 +189,7 @@ fn route_table() -> impl Strategy<Value = RouteTable> {
                         description,
                     })
                     .collect(),
+                tags: tags(vpc),
                 created_at,
             },
         )
@@ -198,6 +213,7 @@ fn subnet() -> impl Strategy<Value = Subnet> {
                 cidr,
                 zone: Zone(zone),
                 route_table: RouteTableId::from_entropy(table),
+                tags: tags(table),
                 created_at,
             },
         )

@@ -7,7 +7,7 @@ use model::{
     Access, Bandwidth, Description, GatewayId, KeyStatus, LegacyRouteTableId, LegacySubnetId,
     LegacyVpcId, Name, NextHop, PeeringConnectionId, PeeringEnd, PeeringState, Policy, Principal,
     PublicKey, Quotas, Region, Route, RouteItemId, RouteTableId, RouteTableKind, SealedSecret,
-    Side, SubnetId, TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, Zone,
+    Side, SubnetId, Tags, TaskId, TaskKind, TaskState, Uin, UnixMillis, Vni, Zone,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -29,6 +29,7 @@ fn examples() -> Vec<Record> {
         name: Name::new("b\u{fc}ro \u{793a}").unwrap(),
         cidr: cidr.parse().unwrap(),
         assistant_cidrs: Vec::new(),
+        tags: Tags::default(),
         created_at,
         epoch: 3,
     };
@@ -56,6 +57,8 @@ fn examples() -> Vec<Record> {
         qos_level: QosLevel::Gold,
         vni,
         state,
+        requester_tags: Tags::default(),
+        accepter_tags: Tags::default(),
         task: Some(TaskId(4711)),
         created_at,
     };
@@ -98,6 +101,7 @@ fn examples() -> Vec<Record> {
         Record::Vpc(requester.clone()),
         Record::Vpc(Vpc {
             assistant_cidrs: vec!["172.16.0.0/16".parse().unwrap()],
+            tags: Tags::new([("city", "b\u{fc}ro"), ("empty", "")]).unwrap(),
             ..accepter.clone()
         }),
         Record::Subnet(Subnet {
@@ -108,6 +112,7 @@ fn examples() -> Vec<Record> {
             cidr: "10.0.1.0/24".parse().unwrap(),
             zone: Zone(100_002),
             route_table: table,
+            tags: Tags::default(),
             created_at,
         }),
         Record::RouteTable(RouteTable {
@@ -123,6 +128,7 @@ fn examples() -> Vec<Record> {
                 next_hop: NextHop::Peering(pcx),
                 description: Some(Description::new("to the web").unwrap()),
             }],
+            tags: Tags::default(),
             created_at,
         }),
         Record::Peering(peering(PeeringState::Pending {
@@ -268,6 +274,18 @@ fn a_key_of_version_1_is_the_accounts_own_without_limits() {
     };
     assert_eq!(key.principal, Principal::Account);
     assert_eq!((key.access, key.ends_at), (Access::Full, None));
+}
+
+#[test]
+fn tags_that_are_not_allowed_are_refused() {
+    let vpc = examples()
+        .into_iter()
+        .find(|record| matches!(record, Record::Vpc(_)));
+    let result = decode_changed(&vpc.unwrap(), |fields| {
+        let tags = serde_json::json!({"qcs:x": "y"});
+        assert!(fields.insert("tags".into(), tags).is_none());
+    });
+    assert!(matches!(result, Err(RecordError::Malformed { .. })));
 }
 
 #[test]

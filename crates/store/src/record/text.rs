@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use model::{Bandwidth, Description, Name, RouteItemId, UnixMillis};
+use model::{Bandwidth, Description, Name, RouteItemId, Tags, UnixMillis};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -117,6 +117,28 @@ pub(super) mod name {
         from: D,
     ) -> Result<Name, D::Error> {
         Name::new(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+/// Tags as an object of keys and values.
+pub(super) mod tags {
+    use std::collections::BTreeMap;
+
+    use super::{Deserialize, Deserializer, Error, Serializer, Tags};
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        tags: &Tags,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_map(tags.iter())
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Tags, D::Error> {
+        let tags = BTreeMap::<String, String>::deserialize(from)?;
+        let pairs = tags.iter().map(|(key, value)| (&**key, &**value));
+        Tags::new(pairs).map_err(D::Error::custom)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use model::{
     CidrBlock, Description, LegacyRouteTableId, LegacySubnetId, LegacyVpcId, Name, NextHop,
     PeeringConnectionId, Route, RouteItemId, RouteTable, RouteTableId, RouteTableKind, Subnet,
-    SubnetId, Uin, UnixMillis, Vpc, VpcId, Zone,
+    SubnetId, Tags, Uin, UnixMillis, Vpc, VpcId, Zone,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,8 @@ pub(super) struct VpcRecord {
     // Absent in records of before there were any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     assistant_cidrs: Vec<Text<CidrBlock>>,
+    #[serde(default, skip_serializing_if = "Tags::is_empty", with = "text::tags")]
+    tags: Tags,
     #[serde(with = "text::millis")]
     created_at: UnixMillis,
     epoch: u64,
@@ -47,6 +49,7 @@ impl Stored for VpcRecord {
             name: vpc.name.clone(),
             cidr: vpc.cidr,
             assistant_cidrs: vpc.assistant_cidrs.iter().copied().map(Text).collect(),
+            tags: vpc.tags.clone(),
             created_at: vpc.created_at,
             epoch: vpc.epoch,
         }
@@ -67,6 +70,7 @@ impl Stored for VpcRecord {
             name: self.name,
             cidr: self.cidr,
             assistant_cidrs: blocks.split_off(1),
+            tags: self.tags,
             created_at: self.created_at,
             epoch: self.epoch,
         })
@@ -90,6 +94,9 @@ pub(super) struct SubnetRecord {
     zone: u32,
     #[serde(with = "text")]
     route_table: RouteTableId,
+    // Absent in records of before there were any.
+    #[serde(default, skip_serializing_if = "Tags::is_empty", with = "text::tags")]
+    tags: Tags,
     #[serde(with = "text::millis")]
     created_at: UnixMillis,
 }
@@ -108,6 +115,7 @@ impl Stored for SubnetRecord {
             cidr: subnet.cidr,
             zone: subnet.zone.0,
             route_table: subnet.route_table,
+            tags: subnet.tags.clone(),
             created_at: subnet.created_at,
         }
     }
@@ -121,6 +129,7 @@ impl Stored for SubnetRecord {
             cidr: self.cidr,
             zone: Zone(self.zone),
             route_table: self.route_table,
+            tags: self.tags,
             created_at: self.created_at,
         })
     }
@@ -140,6 +149,9 @@ pub(super) struct RouteTableRecord {
     name: Name,
     kind: RouteTableKindRecord,
     routes: Vec<RouteRecord>,
+    // Absent in records of before there were any.
+    #[serde(default, skip_serializing_if = "Tags::is_empty", with = "text::tags")]
+    tags: Tags,
     #[serde(with = "text::millis")]
     created_at: UnixMillis,
 }
@@ -222,6 +234,7 @@ impl Stored for RouteTableRecord {
                 RouteTableKind::Ordinary => RouteTableKindRecord::Ordinary,
             },
             routes: table.routes.iter().map(RouteRecord::from).collect(),
+            tags: table.tags.clone(),
             created_at: table.created_at,
         }
     }
@@ -242,6 +255,7 @@ impl Stored for RouteTableRecord {
                 RouteTableKindRecord::Ordinary => RouteTableKind::Ordinary,
             },
             routes: self.routes.into_iter().map(Route::from).collect(),
+            tags: self.tags,
             created_at: self.created_at,
         })
     }

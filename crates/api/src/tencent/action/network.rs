@@ -24,6 +24,7 @@ pub(super) fn vpc_create(region: Region, p: &Parameters, _: &Limits) -> Result<C
         return Err(DomainError::VpcCidr(reason).into());
     }
     Ok(Command::VpcCreate(VpcCreate {
+        tags: Vec::new(),
         region,
         name: given(p, "vpcName")?.to_owned(),
         cidr,
@@ -78,6 +79,7 @@ pub(super) fn subnet_create(
         return Err(ApiError::missing("subnetSet.0.subnetName"));
     }
     Ok(Command::SubnetCreate(SubnetCreate {
+        tags: Vec::new(),
         region,
         vpc,
         subnets,

@@ -73,6 +73,7 @@ fn new_peering(
         return Err(ApiError::invalid("type", reason));
     }
     Ok(Command::PeeringCreate(PeeringCreate {
+        tags: Vec::new(),
         region,
         vpc: vpc(region, "vpcId", p)?,
         peer_region,

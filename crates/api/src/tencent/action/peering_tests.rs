@@ -16,6 +16,7 @@ const CREATE: &str = "Action=CreateVpcPeeringConnection&vpcId=gz_vpc_226&peerVpc
 fn the_documented_plain_example_stays_in_its_region_and_is_not_limited() {
     let region = Region::Guangzhou;
     let expected = PeeringCreate {
+        tags: Vec::new(),
         region,
         vpc: "gz_vpc_226".parse().unwrap(),
         peer_region: region,

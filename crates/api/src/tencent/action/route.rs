@@ -29,6 +29,7 @@ pub(super) fn route_table_create(
     _: &Limits,
 ) -> Result<Command, ApiError> {
     Ok(Command::RouteTableCreate(RouteTableCreate {
+        tags: Vec::new(),
         region,
         vpc: vpc(region, "vpcId", p)?,
         name: given(p, "routeTableName")?.to_owned(),

@@ -66,6 +66,7 @@ pub fn render(outcome: &Outcome) -> Vec<u8> {
         | Outcome::AssistantCidrConflicts { .. }
         | Outcome::RoutesChanged { .. }
         | Outcome::Routes(_)
+        | Outcome::Tags(_)
         | Outcome::Account(_)
         | Outcome::Regions
         | Outcome::Zones(_)

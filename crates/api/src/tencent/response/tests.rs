@@ -21,6 +21,7 @@ const CREATED: UnixMillis = UnixMillis(1_452_084_967_900);
 
 fn vpc(legacy: &str, id: &str, cidr: &str) -> Vpc {
     Vpc {
+        tags: model::Tags::default(),
         id: id.parse().unwrap(),
         legacy_id: legacy.parse().unwrap(),
         owner: Uin(909_619_400),
@@ -38,6 +39,7 @@ fn own_vpc() -> Vpc {
 
 fn table() -> RouteTable {
     RouteTable {
+        tags: model::Tags::default(),
         id: "rtb-85alck92".parse().unwrap(),
         legacy_id: "gz_rtb_359".parse().unwrap(),
         vpc: own_vpc().id,
@@ -57,6 +59,7 @@ fn table() -> RouteTable {
 fn subnet() -> SubnetView {
     SubnetView {
         subnet: Subnet {
+            tags: model::Tags::default(),
             id: "subnet-3lzrkspo".parse().unwrap(),
             legacy_id: "gz_subnet_18748".parse().unwrap(),
             vpc: own_vpc().id,
@@ -75,7 +78,10 @@ fn subnet() -> SubnetView {
 fn peering(state: PeeringState) -> PeeringView {
     let accepter = vpc("sh_vpc_20", "vpc-kx49lmyv", "10.1.0.0/16");
     PeeringView {
+        viewer: Uin(100_000_000_001),
         peering: Arc::new(PeeringConnection {
+            requester_tags: model::Tags::default(),
+            accepter_tags: model::Tags::default(),
             id: "pcx-dt8c7fa0".parse().unwrap(),
             name: Name::new("demo").unwrap(),
             requester: PeeringEnd::from(&own_vpc()),

@@ -5,12 +5,14 @@
 //! that all actions have in common ([`COMMON_CODES`]). Source: API 3.0, "common error codes" and the
 //! pages of the actions; which condition gives which code is mostly not documented and is decided here.
 
+mod tag;
+
 use model::DomainError;
 use model::admission::Refusal;
 use model::assistant::{Conflict, Obstacle};
 use model::peering::TransitionError;
 
-use super::action::Action;
+use super::action::{Action, Product};
 use super::signature::{AuthorizationError, SignatureError};
 use super::tree::TreeError;
 use crate::tencent::parameters::ParametersError;
@@ -69,6 +71,16 @@ pub enum Fault {
     Duplicate,
     /// It does not go with another parameter.
     Combination,
+    /// The name of a resource in six parts.
+    Resource,
+    /// The product of a resource.
+    Service,
+    /// The region of a resource.
+    Region,
+    /// The kind of a resource.
+    Prefix,
+    /// The id of a resource of a known kind.
+    ResourceId,
 }
 
 /// Why a request is refused.
@@ -228,7 +240,11 @@ impl Error {
 
     /// The code that an action answers with; `None` when no action was found.
     pub fn code(&self, action: Option<&Action>) -> &'static str {
-        let specific = self.specific();
+        let of_tags = action.is_some_and(|action| action.product == Product::Tag);
+        let specific = match self {
+            Error::Domain(DomainError::Tag(error)) if of_tags => tag::code_of_tags(error),
+            other => other.specific(),
+        };
         let is_listed = |action: &Action| action.errors.contains(&specific);
         if COMMON_CODES.contains(&specific) || action.is_some_and(is_listed) {
             return specific;
@@ -292,6 +308,11 @@ impl Fault {
             Fault::TooMany => "InvalidParameterValue.LimitExceeded",
             Fault::Duplicate => "InvalidParameterValue.Duplicate",
             Fault::Combination => "InvalidParameterValue.Combination",
+            Fault::Resource => "InvalidParameterValue.ResourceDescriptionError",
+            Fault::Service => "InvalidParameterValue.ServiceTypeInvalid",
+            Fault::Region => "InvalidParameterValue.RegionInvalid",
+            Fault::Prefix => "InvalidParameterValue.ResourcePrefixInvalid",
+            Fault::ResourceId => "InvalidParameterValue.ResourceIdInvalid",
         }
     }
 }
@@ -329,6 +350,7 @@ fn domain_code(error: &DomainError) -> &'static str {
         DomainError::SubnetCidr(_) | DomainError::AssistantCidr(_) => {
             "InvalidParameterValue.SubnetRange"
         }
+        DomainError::Tag(error) => tag::code(error),
         DomainError::AssistantCidrNotFound(_) => "ResourceNotFound",
         DomainError::AssistantCidrConflict(conflict) => conflict_code(conflict),
         DomainError::SubnetConflict { .. } => "InvalidParameterValue.SubnetConflict",

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use model::peering::PeeringEvent;
-use model::{CidrBlock, PeeringConnectionId, RouteTableId, Side, SubnetId, TaskId, VpcId};
+use model::{
+    CidrBlock, PeeringConnectionId, RouteTableId, Side, SubnetId, TagError, TaskId, VpcId,
+};
 
 use super::*;
 use crate::tencent::v3::action;
@@ -21,6 +23,16 @@ fn domain_errors() -> Vec<(&'static str, DomainError)> {
                 region: text(),
             },
         ),
+        ("TagKey", DomainError::Tag(TagError::Key(text()))),
+        ("TagKeyLong", DomainError::Tag(TagError::KeyTooLong(text()))),
+        ("TagReserved", DomainError::Tag(TagError::Reserved(text()))),
+        ("TagValue", DomainError::Tag(TagError::Value(text()))),
+        (
+            "TagValueLong",
+            DomainError::Tag(TagError::ValueTooLong(text())),
+        ),
+        ("TagTwice", DomainError::Tag(TagError::Duplicate(text()))),
+        ("TagsTooMany", DomainError::Tag(TagError::TooMany)),
         ("AssistantCidr", DomainError::AssistantCidr(text())),
         (
             "AssistantNotFound",
@@ -340,6 +352,15 @@ fn can_meet(action: &str, error: &str) -> bool {
             ],
         ),
         ("DescribeAssistantCidr", &["VpcNotFound"]),
+        (
+            "ModifyResourceTags",
+            &[
+                "VpcNotFound",
+                "SubnetNotFound",
+                "RouteTableNotFound",
+                "PeeringNotFound",
+            ],
+        ),
         ("DescribeVpcs", &["VpcNotFound"]),
         ("DescribeRouteTables", &["RouteTableNotFound"]),
         ("DescribeRouteConflicts", &["RouteTableNotFound"]),
@@ -440,7 +461,12 @@ fn can_meet(action: &str, error: &str) -> bool {
         ("DescribeSubnets", &["VpcNotFound", "SubnetNotFound"]),
     ];
     let group = groups.iter().find(|(prefix, _)| action.starts_with(prefix));
-    group.is_some_and(|(_, errors)| errors.contains(&error))
+    let takes_tags = action::all().any(|one| {
+        let tags = ["Tags", "ReplaceTags"];
+        one.name == action && one.fields.iter().any(|field| tags.contains(&field.name))
+    });
+    (takes_tags && error.starts_with("Tag"))
+        || group.is_some_and(|(_, errors)| errors.contains(&error))
 }
 
 #[test]

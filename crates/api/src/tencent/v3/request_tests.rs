@@ -631,8 +631,8 @@ fn networks_are_made_as_clients_ask() {
             "UnsupportedOperation",
         ),
         (
-            r#"{"VpcName": "a", "CidrBlock": "10.0.0.0/16", "Tags": [{"Key": "k"}]}"#,
-            "UnsupportedOperation",
+            r#"{"VpcName": "a", "CidrBlock": "10.0.0.0/16", "Tags": [{"Value": "v"}]}"#,
+            "MissingParameter",
         ),
         (
             r#"{"VpcName": "a", "CidrBlock": "10.0.0.0/16", "DnsServers": ["1","2","3","4","5"]}"#,
@@ -769,4 +769,19 @@ fn a_value_that_the_domain_judges_is_the_domains_error() {
         error.to_string(),
         "the value of parameter `x` is not allowed: y"
     );
+}
+
+#[test]
+fn tags_come_with_what_is_made() {
+    let body = r#"{"VpcName": "a", "CidrBlock": "10.0.0.0/16",
+        "Tags": [{"Key": "city", "Value": "gz"}, {"Key": "empty"}]}"#;
+    let Command::VpcCreate(ask) = command("CreateVpc", body) else {
+        panic!("another command")
+    };
+    let pairs: Vec<_> = ask
+        .tags
+        .iter()
+        .map(|tag| (&*tag.key, &*tag.value))
+        .collect();
+    assert_eq!(pairs, [("city", "gz"), ("empty", "")]);
 }

@@ -26,6 +26,7 @@ impl Admits<Vpc> for VpcFilter {
             VpcFilter::Ids(ids) => ids.contains(&vpc.id),
             VpcFilter::NameParts(parts) => has_part(vpc.name.as_str(), parts),
             VpcFilter::Cidrs(cidrs) => cidrs.contains(&vpc.cidr.to_string()),
+            VpcFilter::Tags(filter) => filter.admits(&vpc.tags),
             VpcFilter::Nothing => false,
         }
     }
@@ -40,6 +41,7 @@ impl Admits<SubnetView> for SubnetFilter {
             SubnetFilter::NameParts(parts) => has_part(subnet.name.as_str(), parts),
             SubnetFilter::Cidrs(cidrs) => cidrs.contains(&subnet.cidr.to_string()),
             SubnetFilter::Zones(zones) => zones.contains(&subnet.zone.name(view.vpc.region())),
+            SubnetFilter::Tags(filter) => filter.admits(&subnet.tags),
             SubnetFilter::Nothing => false,
         }
     }
@@ -53,6 +55,7 @@ impl Admits<RouteTable> for RouteTableFilter {
             RouteTableFilter::NameParts(parts) => has_part(table.name.as_str(), parts),
             RouteTableFilter::Default(wanted) => (table.kind == RouteTableKind::Default) == *wanted,
             RouteTableFilter::ToPeerings => !table.routes.is_empty(),
+            RouteTableFilter::Tags(filter) => filter.admits(&table.tags),
             RouteTableFilter::Nothing => false,
         }
     }

@@ -178,6 +178,7 @@ async fn commands_are_checked_on_the_resources_that_they_name() {
     let command = Command::VpcCreate(vpc_create(GZ, "10.9.0.0/16", &[]));
     rights.check(&command, &[named("gz", "vpc/*")]);
     let command = Command::SubnetCreate(SubnetCreate {
+        tags: Vec::new(),
         region: GZ,
         vpc: own.legacy_id.to_string().parse().unwrap(),
         subnets: vec![subnet_spec("10.1.1.0/24")],
@@ -270,6 +271,7 @@ async fn network_actions_are_checked_on_the_vpc_and_on_what_they_change() {
     ];
     rights.check(&command, &all);
     let command = Command::RouteTableCreate(RouteTableCreate {
+        tags: Vec::new(),
         region: GZ,
         vpc: own.id.into(),
         name: name(),
@@ -362,6 +364,7 @@ async fn what_does_not_exist_is_checked_by_what_was_named() {
         (GZ, "vpc-zzzzzzzz".to_owned()),
     ] {
         let command = Command::SubnetCreate(SubnetCreate {
+            tags: Vec::new(),
             region,
             vpc: vpc.parse().unwrap(),
             subnets: vec![subnet_spec("10.1.1.0/24")],

@@ -66,6 +66,7 @@ fn choose(catalog: &Catalog, caller: u64, random: &mut StdRng) -> Option<Command
     Some(match random.random_range(0..13) {
         0 => Command::VpcDelete(VpcTarget { region, vpc: id }),
         1 | 2 => Command::SubnetCreate(SubnetCreate {
+            tags: Vec::new(),
             region,
             vpc: id,
             subnets: vec![subnet_spec(&format!(
@@ -79,6 +80,7 @@ fn choose(catalog: &Catalog, caller: u64, random: &mut StdRng) -> Option<Command
             subnet: subnets.choose(random)?.id.into(),
         }),
         4 => Command::RouteTableCreate(RouteTableCreate {
+            tags: Vec::new(),
             region,
             vpc: id,
             name: "table".to_owned(),

@@ -19,6 +19,7 @@ mod peerings;
 mod plain;
 mod reference;
 mod tables;
+mod tags;
 mod tasks;
 
 use std::sync::Arc;
@@ -87,6 +88,7 @@ impl Bed {
 
     async fn subnet(&self, vpc: &Vpc, cidr: &str) -> Result<Outcome, UseCaseError> {
         let ask = SubnetCreate {
+            tags: Vec::new(),
             region: vpc.region(),
             vpc: vpc.id.into(),
             subnets: vec![subnet_spec(cidr)],
@@ -240,6 +242,7 @@ async fn open(store: &Arc<dyn Store>, clock: &Arc<FakeClock>, rules: Rules) -> A
 
 fn vpc_create(region: Region, cidr: &str, subnets: &[&str]) -> VpcCreate {
     VpcCreate {
+        tags: Vec::new(),
         region,
         name: "test".to_owned(),
         cidr: cidr.parse().unwrap(),
@@ -257,6 +260,7 @@ fn subnet_spec(cidr: &str) -> SubnetSpec {
 
 fn peering_create(from: &Vpc, to: &Vpc) -> PeeringCreate {
     PeeringCreate {
+        tags: Vec::new(),
         region: from.region(),
         vpc: from.id.into(),
         peer_region: to.region(),

@@ -23,6 +23,7 @@ impl Bed {
         routes: &[(&str, &str)],
     ) -> Result<RouteTable, UseCaseError> {
         let ask = RouteTableCreate {
+            tags: Vec::new(),
             region: vpc.region(),
             vpc: vpc.id.into(),
             name: "extra".to_owned(),

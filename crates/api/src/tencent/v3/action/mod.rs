@@ -7,14 +7,18 @@ mod neighbour;
 pub(super) mod network;
 mod peering;
 mod route;
+pub(super) mod tag;
 
 use std::str::FromStr;
 
-use model::command::{Direction, Paging};
+use model::command::{Direction, Paging, TagSpec};
+use model::tag::TagFilter;
 use model::{Command, IdError, Outcome, Region, Uin};
 
 use super::error::{Error, Fault};
-use super::field::{Arguments, DEFAULT_LIMIT, Field, Kind};
+use super::field::{
+    Arguments, DEFAULT_LIMIT, Field, Filter, Kind, MOST_ENTRIES, optional, required,
+};
 use crate::tencent::request::Limits;
 
 /// A product of the vendor, as far as clients of peerings call it.
@@ -91,6 +95,7 @@ pub const ACTIONS: &[&[Action]] = &[
     assistant::ACTIONS,
     route::ACTIONS,
     neighbour::ACTIONS,
+    tag::ACTIONS,
 ];
 
 /// All actions.
@@ -160,6 +165,41 @@ fn paging(arguments: &Arguments, direction: Direction) -> Paging {
         limit: number("Limit", DEFAULT_LIMIT),
         direction,
     }
+}
+
+const TAG: Kind = Kind::Object(&[required("Key", Kind::Text), optional("Value", Kind::Text)]);
+
+/// More than a resource may have: the domain judges how many are too many.
+const TAGS: Kind = Kind::List {
+    of: &TAG,
+    most: MOST_ENTRIES as usize,
+};
+
+/// The tags of a new resource; a tag without a value has an empty one.
+fn tags(arguments: &Arguments) -> Vec<TagSpec> {
+    tag_specs(arguments, "Tags", "Key", "Value")
+}
+
+fn tag_specs(arguments: &Arguments, list: &str, key: &str, value: &str) -> Vec<TagSpec> {
+    let text = |tag: &Arguments, name| tag.text(name).unwrap_or_default().to_owned();
+    arguments
+        .objects(list)
+        .map(|tag| TagSpec {
+            key: text(tag, key),
+            value: text(tag, value),
+        })
+        .collect()
+}
+
+/// A filter by tags, by its name.
+fn tag_filter(filter: Filter<'_>) -> Option<TagFilter> {
+    let values = || filter.texts().map(str::to_owned).collect();
+    if filter.name == "tag-key" {
+        return Some(TagFilter::Keys(values()));
+    }
+    let key = filter.name.strip_prefix("tag:")?.to_owned();
+    let values = values();
+    Some(TagFilter::Values { key, values })
 }
 
 fn parse_id<T: FromStr<Err = IdError>>(name: &str, id: &str) -> Result<T, Error> {

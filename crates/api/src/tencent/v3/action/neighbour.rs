@@ -1,21 +1,18 @@
-//! The products beside VPC, as far as clients of peerings call them: who am I (`sts`, `cam`), where can
-//! I be (`cvm`), and the tags of what I have (`tag`).
+//! The products beside VPC, as far as clients of peerings call them: who am I (`sts`, `cam`) and where
+//! can I be (`cvm`).
 
 use model::command::AccountQuery;
 use model::{Command, Uin};
 
 use super::{Action, Build, Product, answer};
 use crate::tencent::v3::error::{Error, Fault};
-use crate::tencent::v3::field::{Arguments, Declared, Kind, MOST_ENTRIES, optional, required};
+use crate::tencent::v3::field::{Arguments, Kind, MOST_ENTRIES, optional, required};
 use crate::tencent::v3::response;
 
-const TEXT: Kind = Kind::Text;
 const UIN: Kind = Kind::Integer {
     least: 0,
     most: i64::MAX,
 };
-const TAG: Kind = Kind::Object(&[required("TagKey", TEXT), optional("TagValue", TEXT)]);
-const TAG_KEY: Kind = Kind::Object(&[required("TagKey", TEXT)]);
 
 const ALWAYS: &[&str] = &[
     "InvalidParameter",
@@ -34,28 +31,6 @@ pub(super) const ACTIONS: &[Action] = &[
         errors: ALWAYS,
         build: Build::Anywhere(|_, _| Ok(Command::RegionList)),
         render: response::regions,
-    },
-    Action {
-        name: "DescribeResourceTagsByResourceIds",
-        product: Product::Tag,
-        fields: &[
-            required("ServiceType", TEXT),
-            required("ResourcePrefix", TEXT),
-            required(
-                "ResourceIds",
-                Kind::List {
-                    of: &TEXT,
-                    most: MOST_ENTRIES as usize,
-                },
-            ),
-            required("ResourceRegion", TEXT),
-            optional("Offset", Kind::Offset(Declared::Plain)),
-            optional("Limit", Kind::Limit(Declared::Plain)),
-        ],
-        answer: answer::RESOURCE_TAGS,
-        errors: ALWAYS,
-        build: Build::Anywhere(own_account),
-        render: response::no_tags,
     },
     Action {
         name: "DescribeSubAccounts",
@@ -102,25 +77,6 @@ pub(super) const ACTIONS: &[Action] = &[
         build: Build::Anywhere(own_account),
         render: response::app_id,
     },
-    Action {
-        name: "ModifyResourceTags",
-        product: Product::Tag,
-        fields: &[
-            required("Resource", TEXT),
-            optional("ReplaceTags", Kind::List { of: &TAG, most: 20 }),
-            optional(
-                "DeleteTags",
-                Kind::List {
-                    of: &TAG_KEY,
-                    most: 20,
-                },
-            ),
-        ],
-        answer: &[],
-        errors: ALWAYS,
-        build: Build::Anywhere(modify_tags),
-        render: response::nothing,
-    },
 ];
 
 fn own_account(signer: Uin, _: &Arguments) -> Result<Command, Error> {
@@ -141,14 +97,4 @@ fn sub_accounts(signer: Uin, arguments: &Arguments) -> Result<Command, Error> {
         signer,
         only: only.collect::<Result<_, _>>()?,
     }))
-}
-
-/// Resources have no tags, so taking tags away leaves everything as it is, and giving them is refused.
-fn modify_tags(signer: Uin, arguments: &Arguments) -> Result<Command, Error> {
-    if !arguments.list("ReplaceTags").is_empty() {
-        return Err(Error::Unsupported(
-            "`ReplaceTags`: resources have no tags".to_owned(),
-        ));
-    }
-    own_account(signer, arguments)
 }

@@ -10,7 +10,7 @@ use model::{
     CidrBlock, CidrError, Command, DomainError, Region, SubnetId, SubnetRef, VpcId, VpcRef, Zone,
 };
 
-use super::{Action, Build, Product, answer, ids, paging, parse_id};
+use super::{Action, Build, Product, TAGS, answer, ids, paging, parse_id, tag_filter, tags};
 use crate::tencent::request::Limits;
 use crate::tencent::v3::error::{Error, Fault};
 use crate::tencent::v3::field::{
@@ -23,8 +23,6 @@ const SUBNET: Kind = Kind::Id("subnet-");
 const FLAG: Kind = Kind::Boolean(Declared::Plain);
 const FLAG_TEXT: Kind = Kind::Boolean(Declared::AsText);
 const TEXT: Kind = Kind::Text;
-const TAG: Kind = Kind::Object(&[required("Key", TEXT), optional("Value", TEXT)]);
-const TAGS: Kind = Kind::List { of: &TAG, most: 20 };
 const STACK_TYPES: Kind = Kind::Word(&["DualStack", "IPv6Only"]);
 
 pub(super) const LISTED: &[&str] = &[
@@ -59,6 +57,12 @@ const SUBNET_ERRORS: &[&str] = &[
     "UnsupportedOperation.AppIdMismatch",
     "UnsupportedOperation.RecordExists",
     "UnsupportedOperation.RecordNotExists",
+    "InvalidParameterValue.TagDuplicateKey",
+    "InvalidParameterValue.TagInvalidKey",
+    "InvalidParameterValue.TagInvalidKeyLen",
+    "InvalidParameterValue.TagInvalidVal",
+    "LimitExceeded.TagKeyPerResourceExceeded",
+    "UnsupportedOperation.TagSystemReservedTagKey",
 ];
 
 pub(super) const ACTIONS: &[Action] = &[
@@ -134,6 +138,12 @@ pub(super) const ACTIONS: &[Action] = &[
             "UnsupportedOperation.AppIdMismatch",
             "UnsupportedOperation.EnableMulticast",
             "UnsupportedOperation.RecordExists",
+            "InvalidParameterValue.TagDuplicateKey",
+            "InvalidParameterValue.TagInvalidKey",
+            "InvalidParameterValue.TagInvalidKeyLen",
+            "InvalidParameterValue.TagInvalidVal",
+            "LimitExceeded.TagKeyPerResourceExceeded",
+            "UnsupportedOperation.TagSystemReservedTagKey",
         ],
         build: Build::InRegion(vpc_create),
         render: response::vpc_created,
@@ -326,6 +336,7 @@ fn vpc_create(region: Region, arguments: &Arguments, _: &Limits) -> Result<Comma
     check_dns_servers(arguments)?;
     let cidr = cidr(arguments, DomainError::VpcCidr)?;
     Ok(Command::VpcCreate(VpcCreate {
+        tags: tags(arguments),
         region,
         name: arguments.required_text("VpcName")?.to_owned(),
         cidr,
@@ -358,13 +369,11 @@ fn refuse_unsupported(arguments: &Arguments) -> Result<(), Error> {
             "a network of IPv6 only (`StackType`)".to_owned(),
         ));
     }
-    let given = ["Ipv6CidrBlock", "AddressType", "CdcId", "Tags"];
-    for name in given.into_iter().filter(|name| arguments.has(name)) {
-        if name != "Tags" || !arguments.list(name).is_empty() {
-            return Err(Error::Unsupported(format!("`{name}`")));
-        }
+    let given = ["Ipv6CidrBlock", "AddressType", "CdcId"];
+    match given.into_iter().find(|name| arguments.has(name)) {
+        Some(name) => Err(Error::Unsupported(format!("`{name}`"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The block that is only optional for networks of IPv6 only.
@@ -450,6 +459,7 @@ fn quota_list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Comma
 
 fn subnet_create(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
     Ok(Command::SubnetCreate(SubnetCreate {
+        tags: tags(arguments),
         region,
         vpc: vpc(arguments)?,
         subnets: vec![subnet_spec(region, arguments)?],
@@ -471,6 +481,7 @@ fn subnets_create(region: Region, arguments: &Arguments, _: &Limits) -> Result<C
         return Err(Error::value("Subnets", Fault::Empty, "it is empty"));
     }
     Ok(Command::SubnetCreate(SubnetCreate {
+        tags: tags(arguments),
         region,
         vpc: vpc(arguments)?,
         subnets,
@@ -531,6 +542,9 @@ fn vpc_list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command
 
 /// `None` for a filter that all VPCs pass.
 fn vpc_filter(filter: Filter<'_>) -> Result<Option<VpcFilter>, Error> {
+    if let Some(tags) = tag_filter(filter) {
+        return Ok(Some(VpcFilter::Tags(tags)));
+    }
     let texts = || filter.texts().map(str::to_owned).collect();
     Ok(Some(match filter.name {
         "vpc-id" => VpcFilter::Ids(filter_ids(filter)?),
@@ -573,6 +587,9 @@ fn subnet_list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Comm
 
 /// `None` for a filter that all subnets pass.
 fn subnet_filter(filter: Filter<'_>) -> Result<Option<SubnetFilter>, Error> {
+    if let Some(tags) = tag_filter(filter) {
+        return Ok(Some(SubnetFilter::Tags(tags)));
+    }
     let texts = || filter.texts().map(str::to_owned).collect();
     Ok(Some(match filter.name {
         "subnet-id" => SubnetFilter::Ids(filter_ids(filter)?),

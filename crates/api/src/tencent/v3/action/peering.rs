@@ -7,7 +7,7 @@ use model::command::{
 use model::peering::{ChargeType, QosLevel};
 use model::{Bandwidth, Command, DomainError, PeeringConnectionId, Region, Uin, VpcId, VpcRef};
 
-use super::{Action, Build, Product, answer, ids, paging, parse_id};
+use super::{Action, Build, Product, TAGS, answer, ids, paging, parse_id, tags};
 use crate::tencent::request::Limits;
 use crate::tencent::v3::error::{Error, Fault};
 use crate::tencent::v3::field::{
@@ -46,6 +46,13 @@ const CREATE_ERRORS: &[&str] = &[
     "UnsupportedOperation.PurchaseLimit",
     "UnsupportedOperation.VpcPeerAlreadyExist",
     "UnsupportedOperation.VpcPeerCidrConflict",
+    // Beyond the page.
+    "InvalidParameterValue.TagDuplicateKey",
+    "InvalidParameterValue.TagInvalidKey",
+    "InvalidParameterValue.TagInvalidKeyLen",
+    "InvalidParameterValue.TagInvalidVal",
+    "LimitExceeded.TagKeyPerResourceExceeded",
+    "UnsupportedOperation.TagSystemReservedTagKey",
 ];
 
 /// The page has the list of the creation, which lacks what only a change can meet.
@@ -102,6 +109,7 @@ pub(super) const ACTIONS: &[Action] = &[
             optional("Type", TYPES),
             optional("ChargeType", CHARGE_TYPES),
             optional("QosLevel", QOS_LEVELS),
+            optional("Tags", TAGS),
             optional("ClientToken", Kind::ClientToken),
         ],
         answer: &[required("PeeringConnectionId", PEERING)],
@@ -256,6 +264,7 @@ fn create(region: Region, arguments: &Arguments, limits: &Limits) -> Result<Comm
     }
     let bandwidth = bandwidth(arguments, limits)?;
     Ok(Command::PeeringCreate(PeeringCreate {
+        tags: tags(arguments),
         region,
         vpc,
         peer_region,

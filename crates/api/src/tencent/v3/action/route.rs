@@ -10,7 +10,7 @@ use model::{
 };
 
 use super::network::{LISTED, admits, filter_ids, vpc};
-use super::{Action, Build, Product, answer, ids, paging, parse_id};
+use super::{Action, Build, Product, TAGS, answer, ids, paging, parse_id, tag_filter, tags};
 use crate::tencent::request::Limits;
 use crate::tencent::v3::error::{Error, Fault};
 use crate::tencent::v3::field::{
@@ -21,7 +21,6 @@ use crate::tencent::v3::response;
 const TABLE: Kind = Kind::Id("rtb-");
 const TEXT: Kind = Kind::Text;
 const FLAG: Kind = Kind::Boolean(Declared::Plain);
-const TAG: Kind = Kind::Object(&[required("Key", TEXT), optional("Value", TEXT)]);
 const NUMBER: Kind = Kind::Integer {
     least: 0,
     most: u32::MAX as i64,
@@ -128,6 +127,12 @@ const ROUTE_ERRORS: &[&str] = &[
     "UnsupportedOperation.Ecmp",
     "UnsupportedOperation.RecordNotExists",
     "UnsupportedOperation.SystemRoute",
+    "InvalidParameterValue.TagDuplicateKey",
+    "InvalidParameterValue.TagInvalidKey",
+    "InvalidParameterValue.TagInvalidKeyLen",
+    "InvalidParameterValue.TagInvalidVal",
+    "LimitExceeded.TagKeyPerResourceExceeded",
+    "UnsupportedOperation.TagSystemReservedTagKey",
 ];
 
 const TABLE_ERRORS: &[&str] = &[
@@ -146,6 +151,12 @@ const TABLE_ERRORS: &[&str] = &[
     "UnsupportedOperation.NotSupportDeleteDefaultRouteTable",
     "UnsupportedOperation.RouteTableHasSubnetRule",
     "UnsupportedOperation.VpcMismatch",
+    "InvalidParameterValue.TagDuplicateKey",
+    "InvalidParameterValue.TagInvalidKey",
+    "InvalidParameterValue.TagInvalidKeyLen",
+    "InvalidParameterValue.TagInvalidVal",
+    "LimitExceeded.TagKeyPerResourceExceeded",
+    "UnsupportedOperation.TagSystemReservedTagKey",
 ];
 
 const fn action(
@@ -173,7 +184,7 @@ pub(super) const ACTIONS: &[Action] = &[
         &[
             required("VpcId", Kind::Id("vpc-")),
             required("RouteTableName", Kind::Name),
-            optional("Tags", Kind::List { of: &TAG, most: 20 }),
+            optional("Tags", TAGS),
             optional("ClientToken", Kind::ClientToken),
         ],
         answer::ROUTE_TABLE_CREATED,
@@ -187,7 +198,7 @@ pub(super) const ACTIONS: &[Action] = &[
             required("VpcId", Kind::Id("vpc-")),
             required("RouteTableName", Kind::Name),
             required("Routes", ROUTES),
-            optional("Tags", Kind::List { of: &TAG, most: 20 }),
+            optional("Tags", TAGS),
             optional("ClientToken", Kind::ClientToken),
         ],
         answer::ROUTE_TABLE_CREATED,
@@ -361,11 +372,9 @@ fn table(arguments: &Arguments) -> Result<RouteTableRef, Error> {
 }
 
 fn table_create(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
-    if !arguments.list("Tags").is_empty() {
-        return Err(Error::Unsupported("`Tags`".to_owned()));
-    }
     let routes = arguments.objects("Routes").map(spec);
     Ok(Command::RouteTableCreate(RouteTableCreate {
+        tags: tags(arguments),
         region,
         vpc: vpc(arguments)?,
         name: arguments.required_text("RouteTableName")?.to_owned(),
@@ -546,6 +555,9 @@ fn destination(name: &str, text: &str) -> Result<CidrBlock, Error> {
 
 /// `None` for a filter that all route tables pass.
 fn table_filter(filter: Filter<'_>) -> Result<Option<RouteTableFilter>, Error> {
+    if let Some(tags) = tag_filter(filter) {
+        return Ok(Some(RouteTableFilter::Tags(tags)));
+    }
     let texts = || filter.texts().map(str::to_owned).collect();
     Ok(Some(match filter.name {
         "route-table-id" => RouteTableFilter::Ids(filter_ids(filter)?),

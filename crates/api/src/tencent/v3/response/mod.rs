@@ -10,6 +10,7 @@ mod network;
 mod peering;
 mod route;
 mod rows;
+mod tag;
 
 use model::{Outcome, UnixMillis};
 use serde::Serialize;
@@ -21,7 +22,7 @@ use super::field::Arguments;
 pub(super) use assistant::{
     assistant_cidr_conflicts, assistant_cidrs, assistant_cidrs_changed, assistant_cidrs_deleted,
 };
-pub(super) use neighbour::{app_id, identity, no_tags, nothing, regions, sub_accounts, zones};
+pub(super) use neighbour::{app_id, identity, regions, sub_accounts, zones};
 pub(super) use network::{quotas, subnet_created, subnets, subnets_created, vpc_created, vpcs};
 pub(super) use peering::{peering_created, peerings, task_result};
 pub use rows::Rows;
@@ -30,6 +31,7 @@ pub(super) use route::{
     route_conflicts, route_table_created, route_tables, routes, routes_created, routes_deleted,
     routes_replaced, routes_switched,
 };
+pub(super) use tag::resource_tags;
 
 /// The media type of every answer, exactly so: with a charset, two clients do not see errors.
 pub const CONTENT_TYPE: &str = "application/json";

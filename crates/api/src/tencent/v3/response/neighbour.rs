@@ -5,7 +5,7 @@ use model::{Outcome, Region, Zone};
 use serde::Serialize;
 
 use super::{local_time, object};
-use crate::tencent::v3::field::{Arguments, DEFAULT_LIMIT};
+use crate::tencent::v3::field::Arguments;
 
 const AVAILABLE: &str = "AVAILABLE";
 
@@ -154,28 +154,4 @@ pub(in crate::tencent::v3) fn zones(outcome: &Outcome, _: &Arguments) -> Option<
         total_count: zone_set.len() as u64,
         zone_set,
     }))
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ResourceTags {
-    total_count: u64,
-    offset: i64,
-    limit: i64,
-    tags: [(); 0],
-}
-
-/// The tags of any resources: there are none.
-pub(in crate::tencent::v3) fn no_tags(outcome: &Outcome, arguments: &Arguments) -> Option<Vec<u8>> {
-    account(outcome)?;
-    Some(object(&ResourceTags {
-        total_count: 0,
-        offset: arguments.integer("Offset").unwrap_or(0),
-        limit: arguments.integer("Limit").unwrap_or(DEFAULT_LIMIT),
-        tags: [],
-    }))
-}
-
-pub(in crate::tencent::v3) fn nothing(outcome: &Outcome, _: &Arguments) -> Option<Vec<u8>> {
-    account(outcome).map(|_| b"{}".to_vec())
 }

@@ -6,6 +6,7 @@ use model::{Outcome, Vpc};
 use serde::Serialize;
 
 use super::assistant::AssistantCidrBody;
+use super::tag::{TagBody, tag_set};
 use super::{local_time, object};
 use crate::tencent::v3::action::network::QUOTA_WORDS;
 use crate::tencent::v3::field::Arguments;
@@ -60,7 +61,7 @@ struct VpcBody {
     enable_dhcp: bool,
     ipv6_cidr_block: &'static str,
     ipv6_cidr_block_set: [(); 0],
-    tag_set: [(); 0],
+    tag_set: Vec<TagBody>,
     assistant_cidr_set: Vec<AssistantCidrBody>,
     enable_route_vpc_publish: bool,
     enable_route_vpc_publish_ipv6: bool,
@@ -89,7 +90,7 @@ impl VpcBody {
             enable_dhcp: true,
             ipv6_cidr_block: "",
             ipv6_cidr_block_set: [],
-            tag_set: [],
+            tag_set: tag_set(&vpc.tags),
             assistant_cidr_set: assistant_cidrs.iter().map(Into::into).collect(),
             enable_route_vpc_publish: false,
             enable_route_vpc_publish_ipv6: false,
@@ -165,7 +166,7 @@ pub(super) struct SubnetBody {
     ipv6_cidr_block: &'static str,
     network_acl_id: &'static str,
     is_remote_vpc_snat: bool,
-    tag_set: [(); 0],
+    tag_set: Vec<TagBody>,
     cdc_id: &'static str,
     is_cdc_subnet: u8,
     stack_type: &'static str,
@@ -191,7 +192,7 @@ impl From<&SubnetView> for SubnetBody {
             ipv6_cidr_block: "",
             network_acl_id: "",
             is_remote_vpc_snat: false,
-            tag_set: [],
+            tag_set: tag_set(&subnet.tags),
             cdc_id: "",
             is_cdc_subnet: 0,
             stack_type: "DualStack",

@@ -5,6 +5,7 @@ use model::peering::{ChargeType, QosLevel};
 use model::{Outcome, PeeringState, TaskState};
 use serde::Serialize;
 
+use super::tag::{TagBody, tag_set};
 use super::{local_time, object};
 use crate::tencent::v3::field::Arguments;
 
@@ -97,7 +98,7 @@ pub(super) struct PeerConnection {
     // Numbers, although a creation has the one of them as text.
     source_uin: u64,
     destination_uin: u64,
-    tag_set: [(); 0],
+    tag_set: Vec<TagBody>,
     qos_level: &'static str,
     r#type: &'static str,
 }
@@ -123,7 +124,7 @@ impl From<&PeeringView> for PeerConnection {
             charge_type: charge_word(peering.charge_type),
             source_uin: requester.owner.0,
             destination_uin: accepter.owner.0,
-            tag_set: [],
+            tag_set: tag_set(peering.tags_of(view.viewer)),
             qos_level: qos_word(peering.qos_level),
             r#type: "VPC_PEER",
         }

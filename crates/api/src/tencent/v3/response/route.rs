@@ -6,6 +6,7 @@ use model::{
 };
 use serde::Serialize;
 
+use super::tag::{TagBody, tag_set};
 use super::{local_time, object};
 use crate::tencent::v3::field::Arguments;
 
@@ -182,7 +183,7 @@ struct TableBody {
     created_time: String,
     association_set: Vec<Association>,
     route_set: Vec<RouteBody>,
-    tag_set: [(); 0],
+    tag_set: Vec<TagBody>,
     local_cidr_for_ccn: [(); 0],
 }
 
@@ -207,7 +208,7 @@ impl TableBody {
             created_time: local_time(table.created_at),
             association_set: subnets.iter().map(association).collect(),
             route_set: bodies(table.id, routes),
-            tag_set: [],
+            tag_set: tag_set(&table.tags),
             local_cidr_for_ccn: [],
         }
     }

@@ -7,13 +7,13 @@ use model::assistant::{Conflict, Obstacle};
 use model::command::{QuotaKind, Reply};
 use model::outcome::{
     AccountView, AssistantCidrView, Page, PeeringView, RouteTableView, RouteView, SubnetView,
-    VpcView,
+    TagView, VpcView,
 };
 use model::peering::{ChargeType, QosLevel};
 use model::{
     AppId, Bandwidth, CidrBlock, Name, NextHop, PeeringConnection, PeeringEnd, PeeringState,
-    Region, Route, RouteTable, RouteTableKind, Subnet, Task, TaskId, TaskKind, TaskState, Uin, Vni,
-    Vpc, Zone,
+    Region, Route, RouteTable, RouteTableKind, Subnet, Tagged, Tags, Task, TaskId, TaskKind,
+    TaskState, Uin, Vni, Vpc, Zone,
 };
 use serde_json::{Value, json};
 
@@ -28,6 +28,7 @@ const CREATED: UnixMillis = UnixMillis(1_704_135_845_000);
 
 fn vpc(legacy: &str, id: &str, cidr: &str) -> Vpc {
     Vpc {
+        tags: tags(),
         id: id.parse().unwrap(),
         legacy_id: legacy.parse().unwrap(),
         owner: Uin(100_000_000_001),
@@ -45,6 +46,7 @@ fn own_vpc() -> Vpc {
 
 fn table() -> RouteTable {
     RouteTable {
+        tags: tags(),
         id: "rtb-85alck92".parse().unwrap(),
         legacy_id: "gz_rtb_359".parse().unwrap(),
         vpc: own_vpc().id,
@@ -64,6 +66,7 @@ fn table() -> RouteTable {
 fn subnet() -> SubnetView {
     SubnetView {
         subnet: Subnet {
+            tags: tags(),
             id: "subnet-3lzrkspo".parse().unwrap(),
             legacy_id: "gz_subnet_18748".parse().unwrap(),
             vpc: own_vpc().id,
@@ -82,7 +85,10 @@ fn subnet() -> SubnetView {
 fn peerings() -> Outcome {
     let accepter = vpc("sh_vpc_20", "vpc-bbbbbbbb", "10.1.0.0/16");
     let view = PeeringView {
+        viewer: Uin(100_000_000_001),
         peering: Arc::new(PeeringConnection {
+            requester_tags: tags(),
+            accepter_tags: Tags::new([("other", "account")]).unwrap(),
             id: "pcx-0a1b2c3d".parse().unwrap(),
             name: Name::new("example").unwrap(),
             requester: PeeringEnd::from(&own_vpc()),
@@ -102,6 +108,10 @@ fn peerings() -> Outcome {
         total: 7,
         items: vec![view],
     })
+}
+
+fn tags() -> Tags {
+    Tags::new([("city", "gz"), ("empty", "")]).unwrap()
 }
 
 fn assistant() -> AssistantCidrView {
@@ -234,16 +244,22 @@ fn outcome(action: &str) -> Outcome {
         }),
         "DescribeRegions" => Outcome::Regions,
         "DescribeZones" => Outcome::Zones(Region::Guangzhou),
-        "DescribeResourceTagsByResourceIds"
-        | "DescribeSubAccounts"
-        | "GetCallerIdentity"
-        | "GetUserAppId"
-        | "ModifyResourceTags" => Outcome::Account(AccountView {
-            uin: Uin(100_000_000_001),
-            app_id: AppId(1_250_000_001),
-            signer: Uin(100_000_000_009),
-            sub_accounts: vec![(Uin(100_000_000_009), "ci".to_owned(), CREATED)],
+        "DescribeResourceTagsByResourceIds" => Outcome::Tags(Page {
+            total: 3,
+            items: vec![TagView {
+                resource: Tagged::Subnet(subnet().subnet.id),
+                key: "city".to_owned(),
+                value: "gz".to_owned(),
+            }],
         }),
+        "DescribeSubAccounts" | "GetCallerIdentity" | "GetUserAppId" => {
+            Outcome::Account(AccountView {
+                uin: Uin(100_000_000_001),
+                app_id: AppId(1_250_000_001),
+                signer: Uin(100_000_000_009),
+                sub_accounts: vec![(Uin(100_000_000_009), "ci".to_owned(), CREATED)],
+            })
+        }
         "DescribeVpcLimits" => {
             Outcome::Quotas(vec![(QuotaKind::Peerings, 10), (QuotaKind::Nothing(1), 0)])
         }
@@ -334,7 +350,8 @@ fn a_peering_looks_as_clients_expect() {
             "SourceRegion": "gz", "DestinationRegion": "sh", "CreateTime": "2024-01-02 03:04:05",
             "AppId": 1_250_000_001, "PeerAppId": 1_250_000_002, "ChargeType": "POSTPAID_BY_DAY_MAX",
             "SourceUin": 100_000_000_001_u64, "DestinationUin": 100_000_000_001_u64,
-            "TagSet": [], "QosLevel": "AU", "Type": "VPC_PEER"
+            "TagSet": [{"Key": "city", "Value": "gz"}, {"Key": "empty", "Value": ""}],
+            "QosLevel": "AU", "Type": "VPC_PEER"
         }],
         "RequestId": REQUEST_ID
     }});
@@ -353,10 +370,57 @@ fn the_caller_and_its_surroundings_are_told() {
     let first = json!({"Zone": "ap-guangzhou-1", "ZoneName": "ap-guangzhou-1",
         "ZoneId": "100001", "ZoneState": "AVAILABLE"});
     assert_eq!(zones["Response"]["ZoneSet"][0], first);
-    assert_eq!(
-        rendered("DescribeResourceTagsByResourceIds")["Response"]["Tags"],
-        json!([])
-    );
+}
+
+#[test]
+fn a_kept_row_shows_no_tags_of_another_account() {
+    let action = action::find("DescribeVpcPeeringConnections", "2017-03-12").unwrap();
+    let (rows, arguments) = (Rows::default(), Arguments::default());
+    let Outcome::Peerings(mine) = peerings() else {
+        panic!("no peerings")
+    };
+    let mut theirs = mine.clone();
+    theirs.items[0].viewer = Uin(100_000_000_002);
+    for _ in 0..2 {
+        for page in [&mine, &theirs] {
+            let outcome = Outcome::Peerings(page.clone());
+            let kept = rows.render(action, &arguments, &outcome, REQUEST_ID);
+            assert_eq!(kept, render(action, &arguments, &outcome, REQUEST_ID));
+        }
+    }
+    let theirs = Outcome::Peerings(theirs);
+    let body = render(action, &arguments, &theirs, REQUEST_ID);
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let seen = &body["Response"]["PeerConnectionSet"][0]["TagSet"];
+    assert_eq!(*seen, json!([{"Key": "other", "Value": "account"}]));
+}
+
+#[test]
+fn tags_are_shown_with_their_resources_and_apart() {
+    let set = json!([{"Key": "city", "Value": "gz"}, {"Key": "empty", "Value": ""}]);
+    for (action, path) in [
+        ("CreateVpc", "/Response/Vpc"),
+        ("DescribeVpcs", "/Response/VpcSet/0"),
+        ("CreateSubnet", "/Response/Subnet"),
+        ("DescribeSubnets", "/Response/SubnetSet/0"),
+        (
+            "CreateAssistantCidr",
+            "/Response/AssistantCidrSet/0/SubnetSet/0",
+        ),
+        ("CreateRouteTable", "/Response/RouteTable"),
+        ("DescribeRouteTables", "/Response/RouteTableSet/0"),
+    ] {
+        let body = rendered(action);
+        assert_eq!(body.pointer(path).unwrap()["TagSet"], set, "{action}");
+    }
+    let listed = rendered("DescribeResourceTagsByResourceIds");
+    let expected = json!({"TotalCount": 3, "Offset": 0, "Limit": 20, "Tags": [{
+        "TagKey": "city", "TagValue": "gz", "ResourceId": "subnet-3lzrkspo",
+        "TagKeyMd5": "4ed5d2eaed1a1fadcc41ad1d58ed603e",
+        "TagValueMd5": "c9317245afa86c4304c53887545eb21b",
+        "ServiceType": "vpc", "Category": "Custom"
+    }], "RequestId": REQUEST_ID});
+    assert_eq!(listed["Response"], expected);
 }
 
 #[test]
