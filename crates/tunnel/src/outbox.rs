@@ -196,6 +196,12 @@ impl Outbox {
         &self.deliveries
     }
 
+    /// Forgets the packets for devices, which have been written.
+    pub fn clear_deliveries(&mut self) {
+        self.deliveries.list.clear();
+        self.deliveries.bytes.clear();
+    }
+
     /// Whether nothing is to be sent, delivered or told.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
@@ -220,8 +226,7 @@ impl Outbox {
     pub fn clear(&mut self) {
         self.runs.clear();
         self.events.clear();
-        self.deliveries.list.clear();
-        self.deliveries.bytes.clear();
+        self.clear_deliveries();
         self.underlay_end = 0;
         self.unsealed.clear();
         self.keys.clear();

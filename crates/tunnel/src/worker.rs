@@ -332,6 +332,7 @@ impl Crew {
                 }
             }
         }
+        outbox.clear_deliveries();
         for event in outbox.events.drain(..) {
             (self.on_event)(event);
         }

@@ -15,6 +15,7 @@ use crate::inbox::Inbox;
 use crate::outbox::{Outbox, Run};
 use crate::poll::Waker;
 use crate::ports::{Queue, Received, Sent, Socket};
+use crate::probe::{Probe, ProbeKind};
 use crate::session::transport;
 use crate::{Tunnel, TunnelDesired, TunnelOptions};
 
@@ -22,6 +23,10 @@ const MSS: usize = 1350;
 const SEGMENTS: usize = 47;
 const MESSAGES: usize = 8;
 const MESSAGE_BYTES: usize = 1 << 16;
+const PROBE: Probe = Probe {
+    kind: ProbeKind::Request,
+    sequence: 0,
+};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The tunnel, established with its peer.
@@ -134,7 +139,12 @@ impl MemoryTunnel {
             let mut frame = super_packet(B, A, state.sequence);
             state.sequence = state.sequence.wrapping_add((MSS * SEGMENTS) as u32);
             let State { peer, outbox, .. } = &mut *state;
-            peer.from_tun(spec.vpc(1), &mut frame, Instant::now(), outbox);
+            let now = Instant::now();
+            peer.from_tun(spec.vpc(1), &mut frame, now, outbox);
+            // Something to be answered from the same batch.
+            let gateway = &mut peer.gateways[0];
+            let path = gateway.pair_path(peer.overlay);
+            gateway.send_probe(&path, PROBE, now, outbox);
         }
         state.dispatch();
         state.wanted = (usize::MAX, state.delivered + super_packets * SEGMENTS);
