@@ -113,6 +113,8 @@ pub struct Engine {
     pub(crate) gateway_by_id: BTreeMap<GatewayId, usize>,
     pub(crate) gateway_by_key: HashMap<PublicKey, usize>,
     pub(crate) gateway_by_number: HashMap<u32, usize>,
+    // How often it was told what to run: positions mean nothing beyond that.
+    pub(crate) configured: u64,
     next_number: u32,
     probe_seed: u64,
     pub(crate) peerings: Vec<Peering>,
@@ -143,6 +145,7 @@ impl Engine {
             gateway_by_id: BTreeMap::new(),
             gateway_by_key: HashMap::new(),
             gateway_by_number: HashMap::new(),
+            configured: 0,
             next_number: options.entropy as u32 & 0x00ff_ffff,
             probe_seed: options.entropy,
             peerings: Vec::new(),
@@ -165,6 +168,7 @@ impl Engine {
 
     /// Replaces what the engine runs. Sessions, queues and counters of what stays are kept.
     pub fn configure(&mut self, desired: &EngineDesired, now: Instant, out: &mut Outbox) {
+        self.configured += 1;
         self.overlay = desired.slice.overlay_address;
         self.devices.clone_from(&desired.devices);
         self.vpcs = desired

@@ -54,7 +54,6 @@ pub struct TunnelDesired {
 
 pub(crate) enum Command {
     Configure(TunnelDesired, SyncSender<Result<(), TunnelError>>),
-    Status(SyncSender<TunnelStatus>),
     Stop,
 }
 
@@ -68,6 +67,7 @@ pub(crate) struct Shared {
 /// A running engine. Dropping it stops its threads and closes its sockets.
 pub struct Tunnel {
     shared: Arc<Shared>,
+    crew: Arc<Crew>,
     threads: Vec<JoinHandle<()>>,
     local: Vec<SocketAddr>,
 }
@@ -133,12 +133,13 @@ impl Tunnel {
             options.on_event,
         )
         .map_err(TunnelError::Start)?;
+        let crew = Arc::new(crew);
         let mut tunnel = Tunnel {
             shared,
+            crew: crew.clone(),
             threads: Vec::new(),
             local,
         };
-        let crew = Arc::new(crew);
         for number in 0..size {
             let crew = crew.clone();
             let thread = std::thread::Builder::new()
@@ -169,9 +170,7 @@ impl Tunnel {
 
     /// A snapshot; empty when the engine has stopped.
     pub fn status(&self) -> TunnelStatus {
-        let (sender, receiver) = sync_channel(1);
-        self.shared.send(Command::Status(sender));
-        receiver.recv().unwrap_or_default()
+        self.crew.status()
     }
 
     /// The MTU for a VPC's TUN device: the largest inner MTU of the VPC's pairs; `None` when it has

@@ -140,6 +140,15 @@ fn add(counter: &AtomicU64, count: u64) {
 impl Engine {
     /// The engine's part of a status; the I/O adds its own.
     pub fn status(&self, now: Instant) -> TunnelStatus {
+        let mut status = self.status_of_gateways(now);
+        status
+            .peerings
+            .extend(self.status_of_peerings(0, usize::MAX, now));
+        status
+    }
+
+    /// A status without the peerings.
+    pub(crate) fn status_of_gateways(&self, now: Instant) -> TunnelStatus {
         let age = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
         let gateways = self.gateways.iter().map(|gateway| {
             let status = PairStatus {
@@ -157,29 +166,43 @@ impl Engine {
             };
             (gateway.id, status)
         });
-        let peerings = self.peerings.iter().map(|peering| {
-            let queued = peering.shaper.counts();
-            let mut sent_drops = peering.sent_drops.clone();
-            sent_drops.add(Drop::QueueFull, queued.full);
-            sent_drops.add(Drop::QueueDelay, queued.late);
-            let status = PeeringStatus {
-                sent: peering.sent,
-                received: peering.received,
-                sent_drops: sent_drops.by_name(),
-                received_drops: peering.received_drops.by_name(),
-                last_probe: age(peering.prober.answered),
-                rtt: peering.prober.rtt,
-                queue_bytes: peering.shaper.queued_bytes(),
-                queue_delay: peering.shaper.delay(),
-                marked: queued.marked,
-            };
-            ((peering.id, peering.side), status)
-        });
         TunnelStatus {
             gateways: gateways.collect(),
-            peerings: peerings.collect(),
+            peerings: BTreeMap::new(),
             drops: self.drops.by_name(),
             io: IoStatus::default(),
         }
+    }
+
+    /// The statuses of at most so many peerings, from a position on.
+    pub(crate) fn status_of_peerings(
+        &self,
+        first: usize,
+        most: usize,
+        now: Instant,
+    ) -> impl Iterator<Item = ((PeeringConnectionId, Side), PeeringStatus)> {
+        let age = move |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        self.peerings
+            .iter()
+            .skip(first)
+            .take(most)
+            .map(move |peering| {
+                let queued = peering.shaper.counts();
+                let mut sent_drops = peering.sent_drops.clone();
+                sent_drops.add(Drop::QueueFull, queued.full);
+                sent_drops.add(Drop::QueueDelay, queued.late);
+                let status = PeeringStatus {
+                    sent: peering.sent,
+                    received: peering.received,
+                    sent_drops: sent_drops.by_name(),
+                    received_drops: peering.received_drops.by_name(),
+                    last_probe: age(peering.prober.answered),
+                    rtt: peering.prober.rtt,
+                    queue_bytes: peering.shaper.queued_bytes(),
+                    queue_delay: peering.shaper.delay(),
+                    marked: queued.marked,
+                };
+                ((peering.id, peering.side), status)
+            })
     }
 }

@@ -32,7 +32,7 @@ use crate::outbox::Outbox;
 use crate::poll::Poll;
 use crate::ports::{Queue, Socket};
 use crate::runtime::{Command, Shared, TunnelDesired};
-use crate::status::IoCounters;
+use crate::status::{IoCounters, TunnelStatus};
 use crate::turn::{SPINS, Ticket, Turns};
 use crate::udp::path_mtu;
 
@@ -44,6 +44,8 @@ const BYTES_PER_BATCH: usize = 128 << 10;
 // Sealing or opening this much takes longer than waking somebody.
 const HAND_OVER_BYTES: usize = 32 << 10;
 const ENGINE_NICENESS: libc::c_int = -10;
+// About as long as a batch has the engine for itself.
+const PEERINGS_PER_LOOK: usize = 32;
 const WAKE_TOKEN: u64 = 0;
 const DEVICE_TOKENS: u64 = 1 << 32;
 
@@ -359,6 +361,43 @@ impl Crew {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A snapshot, taken by the calling thread a few peerings at a time: packets wait for none of it for
+    /// longer than for each other. Empty when the crew has stopped.
+    pub(crate) fn status(&self) -> TunnelStatus {
+        if self.stopped.load(Ordering::Acquire) {
+            return TunnelStatus::default();
+        }
+        loop {
+            if let Some(status) = self.look(Instant::now()) {
+                return status;
+            }
+        }
+    }
+
+    // `None` when the engine was told to run something else meanwhile.
+    fn look(&self, now: Instant) -> Option<TunnelStatus> {
+        let state = self.state();
+        let configured = state.engine.configured;
+        let mut status = state.engine.status_of_gateways(now);
+        drop(state);
+        status.io = self.io.status();
+        for first in (0..).step_by(PEERINGS_PER_LOOK) {
+            let state = self.state();
+            if state.engine.configured != configured {
+                return None;
+            }
+            let some = state
+                .engine
+                .status_of_peerings(first, PEERINGS_PER_LOOK, now);
+            let before = status.peerings.len();
+            status.peerings.extend(some);
+            if status.peerings.len() == before {
+                break;
+            }
+        }
+        Some(status)
+    }
+
     fn obey(&self, mut lead: Lead<'_>, desk: &mut Desk) -> ControlFlow<()> {
         self.shared.waker.rest();
         while let Some(command) = self.shared.next_command() {
@@ -366,11 +405,6 @@ impl Crew {
             match command {
                 Command::Configure(desired, done) => {
                     let _ = done.send(self.configure(&mut lead, &desired, desk));
-                }
-                Command::Status(done) => {
-                    let mut status = self.state().engine.status(Instant::now());
-                    status.io = self.io.status();
-                    let _ = done.send(status);
                 }
                 Command::Stop => {
                     self.stopped.store(true, Ordering::Release);
