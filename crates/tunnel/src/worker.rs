@@ -70,7 +70,7 @@ pub(crate) struct Crew {
 
 struct State {
     engine: Engine,
-    // Until when the leader sleeps, if it does.
+    // Until when the leader sleeps, or slept last.
     sleeps_until: Option<Instant>,
 }
 
@@ -202,7 +202,9 @@ impl Crew {
         let endpoints_changed = state.engine.take_endpoints_changed();
         let deadline = state.engine.next_deadline().min(lead.next_mtu);
         let ticket = (!desk.outbox.is_empty()).then(|| self.outward.draw());
-        state.sleeps_until = ticket.is_none().then_some(deadline);
+        state.sleeps_until = Some(deadline);
+        // Under the lock: whoever makes something due earlier knows whether to wake us.
+        self.sleeping.store(ticket.is_none(), Ordering::Relaxed);
         drop(state);
         if endpoints_changed || now >= lead.next_mtu {
             lead.next_mtu = now + MTU_EVERY;
@@ -212,10 +214,8 @@ impl Crew {
             return self.send_out(Some(lead), ticket, desk);
         }
         let Input { poll, ready, .. } = &mut *lead;
-        self.sleeping.store(true, Ordering::Relaxed);
         poll.wait(deadline.saturating_duration_since(Instant::now()), ready);
         self.sleeping.store(false, Ordering::Relaxed);
-        self.state().sleeps_until = None;
         ControlFlow::Continue(())
     }
 
@@ -347,16 +347,21 @@ impl Crew {
     }
 
     fn wake_if_earlier(&self, state: &mut State) {
-        if state
-            .sleeps_until
-            .is_some_and(|until| state.engine.next_deadline() < until)
-        {
+        let is_earlier = |until| state.engine.next_deadline() < until;
+        if self.sleeping.load(Ordering::Relaxed) && state.sleeps_until.is_some_and(is_earlier) {
             state.sleeps_until = None;
             self.shared.waker.wake();
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
+        // Held for less than it takes to sleep and be woken.
+        for _ in 0..SPINS {
+            if let Ok(state) = self.state.try_lock() {
+                return state;
+            }
+            std::hint::spin_loop();
+        }
         // After a panic the crew is closed, and what the others still do does not matter.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
