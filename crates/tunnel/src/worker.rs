@@ -103,6 +103,8 @@ struct Desk {
 }
 
 type Lead<'a> = MutexGuard<'a, Input>;
+// What a worker that led still has of the lead; or it is to end.
+type Led<'a> = ControlFlow<(), Option<Lead<'a>>>;
 
 impl Crew {
     pub(crate) fn new(
@@ -161,12 +163,18 @@ impl Crew {
             frames: vec![0; BYTES_PER_BATCH + FRAME_BYTES],
             read: Vec::with_capacity(READS_PER_BATCH),
         };
-        while !self.stopped.load(Ordering::Acquire) {
-            let Some(lead) = self.wait_for_lead() else {
+        let mut kept = None;
+        loop {
+            // Given back only with a batch that is worth it: each time somebody is woken by it.
+            let Some(lead) = kept.take().or_else(|| self.wait_for_lead()) else {
                 return;
             };
-            if self.stopped.load(Ordering::Acquire) || self.lead(lead, &mut desk).is_break() {
+            if self.stopped.load(Ordering::Acquire) {
                 return;
+            }
+            match self.lead(lead, &mut desk) {
+                ControlFlow::Continue(lead) => kept = lead,
+                ControlFlow::Break(()) => return,
             }
         }
     }
@@ -185,7 +193,7 @@ impl Crew {
         self.input.lock().ok()
     }
 
-    fn lead(&self, mut lead: Lead<'_>, desk: &mut Desk) -> ControlFlow<()> {
+    fn lead<'a>(&'a self, mut lead: Lead<'a>, desk: &mut Desk) -> Led<'a> {
         match lead.ready.pop() {
             None => self.pass_time(lead, desk),
             Some(WAKE_TOKEN) => self.obey(lead, desk),
@@ -195,7 +203,7 @@ impl Crew {
     }
 
     // Does what is due, or else sleeps until something is.
-    fn pass_time(&self, mut lead: Lead<'_>, desk: &mut Desk) -> ControlFlow<()> {
+    fn pass_time<'a>(&'a self, mut lead: Lead<'a>, desk: &mut Desk) -> Led<'a> {
         let now = Instant::now();
         let mut state = self.state();
         state.engine.on_time(now, &mut desk.outbox);
@@ -216,12 +224,12 @@ impl Crew {
         let Input { poll, ready, .. } = &mut *lead;
         poll.wait(deadline.saturating_duration_since(Instant::now()), ready);
         self.sleeping.store(false, Ordering::Relaxed);
-        ControlFlow::Continue(())
+        ControlFlow::Continue(Some(lead))
     }
 
-    fn send_batch(&self, mut lead: Lead<'_>, token: u64, desk: &mut Desk) -> ControlFlow<()> {
+    fn send_batch<'a>(&'a self, mut lead: Lead<'a>, token: u64, desk: &mut Desk) -> Led<'a> {
         let Some(Opened { vpc, queue, .. }) = lead.devices.get(&token).cloned() else {
-            return ControlFlow::Continue(());
+            return ControlFlow::Continue(Some(lead));
         };
         if let Err(error) = desk.read(&*queue) {
             // Left registered, it would wake the leader for ever.
@@ -229,7 +237,7 @@ impl Crew {
             self.forget_device(&mut lead, token);
         }
         if desk.read.is_empty() {
-            return ControlFlow::Continue(());
+            return ControlFlow::Continue(Some(lead));
         }
         let (now, mut segments) = (Instant::now(), 0);
         let mut state = self.state();
@@ -244,14 +252,14 @@ impl Crew {
         self.send_out(Some(lead), ticket, desk)
     }
 
-    fn receive_batch(&self, lead: Lead<'_>, socket: usize, desk: &mut Desk) -> ControlFlow<()> {
+    fn receive_batch<'a>(&'a self, lead: Lead<'a>, socket: usize, desk: &mut Desk) -> Led<'a> {
         desk.inbox.clear();
         // Errors here are ICMP errors that other sends caused; the next call is fresh.
         let received = self.sockets[socket]
             .receive(&mut desk.inbox)
             .unwrap_or_default();
         if received.messages == 0 {
-            return ControlFlow::Continue(());
+            return ControlFlow::Continue(Some(lead));
         }
         self.io.count_receives(&received);
         self.state().engine.look_up(&mut desk.inbox);
@@ -281,7 +289,7 @@ impl Crew {
             Some(ticket) => self.send_out(lead, ticket, desk),
             None => {
                 desk.outbox.clear();
-                ControlFlow::Continue(())
+                ControlFlow::Continue(lead)
             }
         }
     }
@@ -291,8 +299,8 @@ impl Crew {
         lead.filter(|_| self.size == 1 || bytes < HAND_OVER_BYTES)
     }
 
-    fn send_out(&self, lead: Option<Lead<'_>>, ticket: Ticket, desk: &mut Desk) -> ControlFlow<()> {
-        let _lead = self.hand_over(lead, desk.outbox.unsealed_bytes());
+    fn send_out<'a>(&'a self, lead: Option<Lead<'a>>, ticket: Ticket, desk: &mut Desk) -> Led<'a> {
+        let lead = self.hand_over(lead, desk.outbox.unsealed_bytes());
         desk.outbox.seal();
         let Some(turn) = self.outward.wait(ticket) else {
             return ControlFlow::Break(());
@@ -301,7 +309,7 @@ impl Crew {
         self.deliver(&mut desk.outbox);
         drop(turn);
         desk.outbox.clear();
-        ControlFlow::Continue(())
+        ControlFlow::Continue(lead)
     }
 
     fn send(&self, outbox: &Outbox) {
@@ -403,7 +411,7 @@ impl Crew {
         Some(status)
     }
 
-    fn obey(&self, mut lead: Lead<'_>, desk: &mut Desk) -> ControlFlow<()> {
+    fn obey<'a>(&'a self, mut lead: Lead<'a>, desk: &mut Desk) -> Led<'a> {
         self.shared.waker.rest();
         while let Some(command) = self.shared.next_command() {
             // A caller that no longer waits is no error.
@@ -417,7 +425,7 @@ impl Crew {
                 }
             }
         }
-        ControlFlow::Continue(())
+        ControlFlow::Continue(Some(lead))
     }
 
     fn configure(
