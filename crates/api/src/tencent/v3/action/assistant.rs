@@ -3,8 +3,8 @@
 use model::command::{AssistantCidrModify, AssistantCidrQuery, Direction, VpcFilter, VpcTarget};
 use model::{CidrBlock, CidrError, Command, DomainError, Region};
 
-use super::network::{filter_ids, vpc};
-use super::{Action, Build, Product, answer, ids, paging};
+use super::network::filter_ids;
+use super::{Action, Build, Product, answer, apart_from_filters, ids, paging, vpc};
 use crate::tencent::request::Limits;
 use crate::tencent::v3::error::{Error, Fault};
 use crate::tencent::v3::field::{
@@ -179,7 +179,7 @@ fn modify(
     add: Vec<CidrBlock>,
     remove: Vec<CidrBlock>,
 ) -> Result<AssistantCidrModify, Error> {
-    let vpc = vpc(arguments)?;
+    let vpc = vpc(arguments, "VpcId")?;
     Ok(AssistantCidrModify {
         target: VpcTarget { region, vpc },
         add,
@@ -188,9 +188,7 @@ fn modify(
 }
 
 fn list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
-    if arguments.has("VpcIds") && arguments.has("Filters") {
-        return Err(Error::Coexist("VpcIds", "Filters"));
-    }
+    apart_from_filters(arguments, "VpcIds")?;
     let filters = arguments
         .filters()
         .map(|filter| filter_ids(filter).map(VpcFilter::Ids));

@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use model::command::{Direction, Paging, TagSpec};
 use model::tag::TagFilter;
-use model::{Command, IdError, Outcome, Region, Uin};
+use model::{Command, IdError, Outcome, Region, Uin, VpcId, VpcRef};
 
 use super::error::{Error, Fault};
 use super::field::{
@@ -205,6 +205,30 @@ fn tag_filter(filter: Filter<'_>) -> Option<TagFilter> {
 fn parse_id<T: FromStr<Err = IdError>>(name: &str, id: &str) -> Result<T, Error> {
     id.parse()
         .map_err(|error: IdError| Error::value(name, Fault::Malformed, error.to_string()))
+}
+
+/// What `each` makes of the filters that are given; `None` for one that everything passes.
+fn filters<'a, T>(
+    arguments: &'a Arguments,
+    each: impl Fn(Filter<'a>) -> Result<Option<T>, Error>,
+) -> Result<Vec<T>, Error> {
+    arguments
+        .filters()
+        .filter_map(|filter| each(filter).transpose())
+        .collect()
+}
+
+/// Refuses a list of ids that comes together with filters.
+fn apart_from_filters(arguments: &Arguments, ids: &'static str) -> Result<(), Error> {
+    if arguments.has(ids) && arguments.has("Filters") {
+        return Err(Error::Coexist(ids, "Filters"));
+    }
+    Ok(())
+}
+
+/// A VPC by its id.
+fn vpc(arguments: &Arguments, name: &str) -> Result<VpcRef, Error> {
+    parse_id::<VpcId>(name, arguments.required_text(name)?).map(VpcRef::Unified)
 }
 
 fn ids<T: FromStr<Err = IdError>>(arguments: &Arguments, name: &str) -> Result<Vec<T>, Error> {

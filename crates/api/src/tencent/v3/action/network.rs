@@ -6,11 +6,12 @@ use model::command::{
     Direction, Order, QuotaKind, QuotaQuery, SubnetCreate, SubnetFilter, SubnetModify, SubnetQuery,
     SubnetSpec, SubnetTarget, VpcCreate, VpcFilter, VpcModify, VpcQuery, VpcTarget,
 };
-use model::{
-    CidrBlock, CidrError, Command, DomainError, Region, SubnetId, SubnetRef, VpcId, VpcRef, Zone,
-};
+use model::{CidrBlock, CidrError, Command, DomainError, Region, SubnetId, SubnetRef, Zone};
 
-use super::{Action, Build, Product, TAGS, answer, ids, paging, parse_id, tag_filter, tags};
+use super::{
+    Action, Build, Product, TAGS, answer, apart_from_filters, filters, ids, paging, parse_id,
+    tag_filter, tags, vpc,
+};
 use crate::tencent::request::Limits;
 use crate::tencent::v3::error::{Error, Fault};
 use crate::tencent::v3::field::{
@@ -384,7 +385,7 @@ fn cidr(arguments: &Arguments, refusal: fn(String) -> DomainError) -> Result<Cid
 }
 
 fn vpc_target(region: Region, arguments: &Arguments) -> Result<VpcTarget, Error> {
-    let vpc = vpc(arguments)?;
+    let vpc = vpc(arguments, "VpcId")?;
     Ok(VpcTarget { region, vpc })
 }
 
@@ -461,7 +462,7 @@ fn subnet_create(region: Region, arguments: &Arguments, _: &Limits) -> Result<Co
     Ok(Command::SubnetCreate(SubnetCreate {
         tags: tags(arguments),
         region,
-        vpc: vpc(arguments)?,
+        vpc: vpc(arguments, "VpcId")?,
         subnets: vec![subnet_spec(region, arguments)?],
     }))
 }
@@ -483,7 +484,7 @@ fn subnets_create(region: Region, arguments: &Arguments, _: &Limits) -> Result<C
     Ok(Command::SubnetCreate(SubnetCreate {
         tags: tags(arguments),
         region,
-        vpc: vpc(arguments)?,
+        vpc: vpc(arguments, "VpcId")?,
         subnets,
     }))
 }
@@ -516,25 +517,14 @@ fn zone(region: Region, text: &str) -> Result<Zone, Error> {
     })
 }
 
-pub(super) fn vpc(arguments: &Arguments) -> Result<VpcRef, Error> {
-    parse_id::<VpcId>("VpcId", arguments.required_text("VpcId")?).map(VpcRef::Unified)
-}
-
 fn vpc_list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
-    if arguments.has("VpcIds") && arguments.has("Filters") {
-        return Err(Error::Coexist("VpcIds", "Filters"));
-    }
-    let filters = arguments.filters().map(vpc_filter);
+    apart_from_filters(arguments, "VpcIds")?;
     Ok(Command::VpcList(VpcQuery {
         region,
         vpc: None,
         name: None,
         only: ids(arguments, "VpcIds")?,
-        filters: filters
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-            .collect(),
+        filters: filters(arguments, vpc_filter)?,
         order: Order::CreateTime,
         paging: paging(arguments, Direction::Descending),
     }))
@@ -557,9 +547,7 @@ fn vpc_filter(filter: Filter<'_>) -> Result<Option<VpcFilter>, Error> {
 }
 
 fn subnet_list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
-    if arguments.has("SubnetIds") && arguments.has("Filters") {
-        return Err(Error::Coexist("SubnetIds", "Filters"));
-    }
+    apart_from_filters(arguments, "SubnetIds")?;
     for name in ["MaxResults", "NextToken"] {
         if arguments.has(name) {
             return Err(Error::Unsupported(format!(
@@ -567,7 +555,6 @@ fn subnet_list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Comm
             )));
         }
     }
-    let filters = arguments.filters().map(subnet_filter);
     Ok(Command::SubnetList(SubnetQuery {
         region,
         vpc: None,
@@ -575,11 +562,7 @@ fn subnet_list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Comm
         name: None,
         zones: Vec::new(),
         only: ids(arguments, "SubnetIds")?,
-        filters: filters
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-            .collect(),
+        filters: filters(arguments, subnet_filter)?,
         order: Order::CreateTime,
         paging: paging(arguments, Direction::Descending),
     }))

@@ -5,9 +5,11 @@ use model::command::{
     PeeringStateFilter, Reach, Reply,
 };
 use model::peering::{ChargeType, QosLevel};
-use model::{Bandwidth, Command, DomainError, PeeringConnectionId, Region, Uin, VpcId, VpcRef};
+use model::{Bandwidth, Command, DomainError, PeeringConnectionId, Region, Uin, VpcId};
 
-use super::{Action, Build, Product, TAGS, answer, ids, paging, parse_id, tags};
+use super::{
+    Action, Build, Product, TAGS, answer, apart_from_filters, ids, paging, parse_id, tags, vpc,
+};
 use crate::tencent::request::Limits;
 use crate::tencent::v3::error::{Error, Fault};
 use crate::tencent::v3::field::{
@@ -308,9 +310,7 @@ fn modify(region: Region, arguments: &Arguments, limits: &Limits) -> Result<Comm
 }
 
 fn list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
-    if arguments.has("PeeringConnectionIds") && arguments.has("Filters") {
-        return Err(Error::Coexist("PeeringConnectionIds", "Filters"));
-    }
+    apart_from_filters(arguments, "PeeringConnectionIds")?;
     let mut filters = Vec::new();
     if arguments.has("PeeringConnectionIds") {
         filters.push(PeeringFilter::Ids(ids(arguments, "PeeringConnectionIds")?));
@@ -387,10 +387,6 @@ fn target(region: Region, arguments: &Arguments) -> Result<PeeringAction, Error>
         reach: Reach::Any,
         reply: Reply::Peering,
     })
-}
-
-fn vpc(arguments: &Arguments, name: &str) -> Result<VpcRef, Error> {
-    parse_id::<VpcId>(name, arguments.required_text(name)?).map(VpcRef::Unified)
 }
 
 fn destination_region(text: &str) -> Result<Region, Error> {

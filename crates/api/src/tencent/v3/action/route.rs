@@ -9,8 +9,11 @@ use model::{
     CidrBlock, Command, DomainError, Region, RouteTableId, RouteTableRef, SubnetId, SubnetRef,
 };
 
-use super::network::{LISTED, admits, filter_ids, vpc};
-use super::{Action, Build, Product, TAGS, answer, ids, paging, parse_id, tag_filter, tags};
+use super::network::{LISTED, admits, filter_ids};
+use super::{
+    Action, Build, Product, TAGS, answer, apart_from_filters, filters, ids, paging, parse_id,
+    tag_filter, tags, vpc,
+};
 use crate::tencent::request::Limits;
 use crate::tencent::v3::error::{Error, Fault};
 use crate::tencent::v3::field::{
@@ -376,7 +379,7 @@ fn table_create(region: Region, arguments: &Arguments, _: &Limits) -> Result<Com
     Ok(Command::RouteTableCreate(RouteTableCreate {
         tags: tags(arguments),
         region,
-        vpc: vpc(arguments)?,
+        vpc: vpc(arguments, "VpcId")?,
         name: arguments.required_text("RouteTableName")?.to_owned(),
         routes: routes.collect::<Result<_, _>>()?,
     }))
@@ -503,9 +506,7 @@ fn spec(route: &Arguments) -> Result<RouteSpec, Error> {
 }
 
 fn table_list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Command, Error> {
-    if arguments.has("RouteTableIds") && arguments.has("Filters") {
-        return Err(Error::Coexist("RouteTableIds", "Filters"));
-    }
+    apart_from_filters(arguments, "RouteTableIds")?;
     let has = |name| arguments.filters().any(|filter| filter.name == name);
     if has("next-hop-type") && !(has("route-table-id") && has("vpc-id")) {
         return Err(Error::FilterAlone(
@@ -513,18 +514,13 @@ fn table_list(region: Region, arguments: &Arguments, _: &Limits) -> Result<Comma
             "route-table-id and vpc-id",
         ));
     }
-    let filters = arguments.filters().map(table_filter);
     Ok(Command::RouteTableList(RouteTableQuery {
         region,
         vpc: None,
         route_table: None,
         name: None,
         only: ids(arguments, "RouteTableIds")?,
-        filters: filters
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-            .collect(),
+        filters: filters(arguments, table_filter)?,
         order: Order::CreateTime,
         paging: paging(arguments, Direction::Descending),
     }))
